@@ -1,0 +1,37 @@
+"""jaxscore: score language models against human brain recordings, every layer, fold and voxel in one pass.
+
+    >>> import jaxscore
+    >>> score = jaxscore.score("mini", "Simulated2026-encoding")  # doctest: +SKIP
+
+Importing this package loads neither JAX nor any data: names are resolved when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Score": "jaxscore.score",
+    "load_benchmark": "jaxscore.cards",
+    "load_model": "jaxscore.models",
+    "score": "jaxscore.score",
+}
+__all__ = ["Score", "__version__", "load_benchmark", "load_model", "score"]
+
+if TYPE_CHECKING:
+    from jaxscore.cards import load_benchmark
+    from jaxscore.models import load_model
+    from jaxscore.score import Score, score
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'jaxscore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

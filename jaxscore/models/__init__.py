@@ -1,0 +1,7 @@
+"""Language models: one scanned block, tables of tensor names, checkpoints from the hub or a folder."""
+
+from __future__ import annotations
+
+from jaxscore.models.language_model import LanguageModel, load_model
+
+__all__ = ["LanguageModel", "load_model"]

@@ -1,0 +1,126 @@
+"""From what a person types to a checkpoint folder on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxscore.errors import FetchError, ModelError, did_you_mean
+from jaxscore.registry import MINI, MODELS
+
+CONFIG_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
+WEIGHT_FILES = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on this machine.
+
+    Attributes:
+        name: what it is called in tables and records.
+        folder: with config.json, the tokenizer and the weights.
+        source: "embedded", "local", or the hub id.
+        commit: the hub's commit, None for a local folder.
+    """
+
+    name: str
+    folder: Path
+    source: str
+    commit: str | None = None
+
+
+def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -> Checkpoint:
+    """Find or download the checkpoint that `spec` names.
+
+    Args:
+        spec: a short name of the registry, a local folder, or a hub id; names and ids take `@revision`.
+        weights: whether the weights are wanted, or only configuration and tokenizer.
+        offline: never use the network.
+
+    Raises:
+        ModelError: for a name that is nothing of these, or a folder that is no checkpoint.
+        FetchError: if the hub cannot be reached or has no such checkpoint.
+    """
+    if spec == MINI:
+        return Checkpoint(MINI, Path(__file__).parent / "mini", "embedded")
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"{folder} is a folder without config.json, so it is no checkpoint",
+                "Save a checkpoint with model.save_pretrained(folder) and tokenizer.save_pretrained(folder).",
+            )
+        return Checkpoint(folder.resolve().name, folder, "local")
+    name, _, revision = spec.partition("@")
+    if name not in MODELS and ("/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1):
+        suggestion = did_you_mean(name, [MINI, *MODELS])
+        raise ModelError(
+            f"Unknown model {spec!r}: no such name, local folder or hub id. {suggestion}".strip(),
+            "Type `jaxscore ls models` for the names, or give a folder, or a hub id such as openai-community/gpt2.",
+        )
+    return _download(spec, MODELS.get(name, name), revision or None, weights, offline)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint folder, through the index where it is sharded.
+
+    Raises:
+        ModelError: if there are none, or the index names files that are not there.
+    """
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if absent := [name for name in names if not (folder / name).is_file()]:
+            raise ModelError(
+                f"{index} names {len(absent)} files that are not in the folder: {', '.join(absent[:3])}",
+                "Download the checkpoint again, all its shards.",
+            )
+        return [folder / name for name in names]
+    found = sorted(path.name for path in folder.iterdir())
+    raise ModelError(
+        f"{folder} has no safetensors weights: expected model.safetensors (or its sharded index), "
+        f"found {', '.join(found[:8]) or 'an empty folder'}",
+        "Save it with model.save_pretrained(folder), or score its architecture alone with --untrained.",
+    )
+
+
+def _download(spec: str, repo: str, revision: str | None, weights: bool, offline: bool) -> Checkpoint:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    # one clear line of ours instead of the library's retry log
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    patterns = CONFIG_FILES + (WEIGHT_FILES if weights else [])
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=offline))
+    except GatedRepoError:
+        raise FetchError(
+            f"{repo} is gated: its owners ask for an agreement first",
+            f"Accept it on the page of {repo}, then log in with `hf auth login`.",
+        ) from None
+    except RepositoryNotFoundError:
+        raise FetchError(
+            f"The hub has no model {repo!r}. {did_you_mean(repo, MODELS.values())}".strip(),
+            "Check the spelling; a private model needs `hf auth login`.",
+        ) from None
+    except RevisionNotFoundError:
+        raise FetchError(f"{repo} has no revision {revision!r}", "Give a branch, a tag or a commit after the @.") from None
+    except (OSError, HfHubHTTPError) as error:
+        raise _unreachable(spec, repo, offline, error) from None
+    except Exception as error:  # the hub's HTTP library has exceptions of its own, which are no part of its interface
+        if type(error).__module__.split(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
+            raise _unreachable(spec, repo, offline, error) from None
+        raise
+    return Checkpoint(spec.replace("/", "--") if "/" in spec else spec, folder, repo, folder.name)
+
+
+def _unreachable(spec: str, repo: str, offline: bool, error: Exception) -> FetchError:
+    why = "and --offline forbids fetching it" if offline else f"and the hub cannot be reached ({type(error).__name__})"
+    return FetchError(
+        f"The checkpoint {repo} is not on this machine {why}",
+        f"Give a local folder in place of {spec!r}, or `jaxscore run mini`, which needs no network.",
+    )

@@ -1,0 +1,201 @@
+r"""Leave-fold-out operators: the matrix that maps the responses of the training stimuli to predictions of the held-out ones.
+
+Everything that depends on the stimuli is here, in float64; the voxels meet it only in one product (`correlation`).
+
+Let H be an orthonormal basis of the contrasts (rows sum to zero) of n stimuli, and M = H X the centred features. There is
+a matrix F [k, n], made once per layer, such that for every set S of held-out stimuli, with T the rest,
+
+    A[S, T] = -R^{-1} Q' F_T,   F_S = Q R  (QR of the columns of F in S),
+
+is the prediction of S by a regression with intercept on T. Since F'F is the leading block G of the inverse of the bordered
+kernel [[X X' + alpha I, 1], [1', 0]], this is -(G_SS)^{-1} G_ST without ever squaring a condition number:
+
+    dual    full row rank:     M' = Q R,                   F = R^{-T} H         (minimum-norm OLS)
+    ridge   any features:      [M, sqrt(alpha) I]' = Q R,  F = R^{-T} H         (intercept unpenalised)
+    primal  full column rank:  M = [Q, Q_perp] [R; 0],     F = Q_perp' H        (ordinary OLS)
+
+The rank is defined as in scikit-learn's LinearRegression: singular values of the centred TRAINING features under rcond x
+the largest are zero. Interlacing bounds those of every training set by those of all stimuli, so one measured condition
+number certifies full rank in every fold; where it cannot, the fold is refitted from the features themselves, by QR where its
+own condition number certifies full rank and by an SVD with the cut-off elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float64, Int
+from scipy.linalg import solve_triangular
+
+Matrix = Float64[np.ndarray, "row column"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Which regression: `alpha` = 0 is minimum-norm OLS, otherwise ridge with scikit-learn's alpha.
+
+    Attributes:
+        alpha: added to the diagonal of X X'; 0 for OLS.
+        rcond: OLS only: singular values under rcond x the largest are zero.
+    """
+
+    alpha: float = 0.0
+    rcond: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training set and the sets of stimuli that are predicted from it.
+
+    Attributes:
+        train: indices of the training stimuli.
+        tests: indices of each held-out set; correlations are taken within one.
+    """
+
+    train: Int[np.ndarray, " train"]
+    tests: tuple[Int[np.ndarray, " test"], ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """How the operators of one layer were made.
+
+    Attributes:
+        paths: how many training sets took which path: dual, primal, ridge, refit-qr, refit-svd.
+        condition: bound on the condition number of the centred features (ridge: of the penalised ones); inf if it
+            was not full rank.
+        rank: numerical rank over the training sets: (smallest, largest).
+    """
+
+    paths: dict[str, int]
+    condition: float
+    rank: tuple[int, int]
+
+
+@lru_cache(maxsize=64)
+def contrasts(n: int) -> Matrix:
+    """Orthonormal basis [n - 1, n] of the vectors that sum to zero: a Householder reflection without its first row."""
+    u = np.full(n, n**-0.5)
+    u[0] += 1.0
+    u /= np.linalg.norm(u)
+    basis = np.eye(n)[1:] - 2.0 * np.outer(u[1:], u)
+    basis.flags.writeable = False
+    return basis
+
+
+def inverse_with_condition(R: Matrix) -> tuple[Matrix | None, float]:
+    """Invert a triangular matrix and bound its condition number, cond_2(R) <= |R|_F |R^-1|_F (exact values if that is large)."""
+    diagonal = np.abs(np.diag(R))
+    if not len(R) or diagonal.min() <= np.finfo(float).eps * diagonal.max():
+        return None, np.inf
+    inverse = solve_triangular(R, np.eye(len(R)), check_finite=False)
+    bound = float(np.linalg.norm(R) * np.linalg.norm(inverse))
+    if bound > 1e4:
+        s = np.linalg.svd(R, compute_uv=False)
+        bound = float(s[0] / s[-1]) if s[-1] else np.inf
+    return inverse, bound
+
+
+@dataclass(frozen=True)
+class Factor:
+    """F of the module's formula, with the bound on the condition number of the features that it came from."""
+
+    path: str
+    F: Float64[np.ndarray, "k stimulus"]
+    condition: float
+    rank: int
+
+    def leave_out(self, held: Int[np.ndarray, " held"], train: Int[np.ndarray, " train"], limit: float) -> Matrix | None:
+        """A[held, train], or None where full rank of the training features is not certain under the cut-off 1 / limit."""
+        if len(held) > len(self.F):
+            return None
+        Q, R = np.linalg.qr(self.F[:, held])
+        if self.path == "primal":
+            # sigma_min(X_T) >= sigma_min(X) sigma_min(R), R being that of the held-out columns of Q_perp'
+            inverse, _ = inverse_with_condition(R)
+            if inverse is None or self.condition * np.linalg.norm(inverse) >= limit:
+                return None
+        return -solve_triangular(R, Q.T @ self.F[:, train], check_finite=False)
+
+
+def factorise(X: Matrix, solver: Solver) -> Factor | None:
+    """Make F from the features of all stimuli, or None where the rank is not full under the cut-off."""
+    n, p = X.shape
+    H = contrasts(n)
+    M = H @ (X - X.mean(0))
+    if solver.alpha:
+        M = np.hstack([M, solver.alpha**0.5 * np.eye(n - 1)])
+    elif p < n - 1:
+        Q, R = np.linalg.qr(M, mode="complete")
+        _, condition = inverse_with_condition(R[:p])
+        return Factor("primal", Q[:, p:].T @ H, condition, p) if condition < 1.0 / solver.rcond else None
+    inverse, condition = inverse_with_condition(np.linalg.qr(M.T, mode="r"))
+    if solver.alpha:
+        return Factor("ridge", inverse.T @ H, condition, min(n - 1, p))
+    return Factor("dual", inverse.T @ H, condition, n - 1) if condition < 1.0 / solver.rcond else None
+
+
+def reduced(X: Matrix) -> Matrix:
+    """Coordinates of the centred features in their own span: the same inner products in as few columns as they need."""
+    U, s, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    keep = s > max(X.shape) * np.finfo(float).eps * s[0]
+    return U[:, keep] * s[keep]
+
+
+def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple[Matrix, str, int]:
+    """A[held, train] of minimum-norm OLS from the training features themselves, the path taken and the rank."""
+    H, mean = contrasts(len(train)), Z[train].mean(0)
+    M, new = H @ (Z[train] - mean), Z[held] - mean
+    wide = M.shape[0] <= M.shape[1]
+    Q, R = np.linalg.qr(M.T if wide else M)
+    inverse, condition = inverse_with_condition(R)
+    if condition < 1.0 / rcond:
+        weights = (new @ Q) @ inverse.T if wide else (new @ inverse) @ Q.T
+        return weights @ H + 1.0 / len(train), "refit-qr", len(R)
+    U, s, Vt = np.linalg.svd(M, full_matrices=False)
+    keep = s > rcond * s[0] if len(s) and s[0] > 0 else np.zeros(len(s), bool)
+    weights = (new @ Vt[keep].T / s[keep]) @ U[:, keep].T
+    return weights @ H + 1.0 / len(train), "refit-svd", int(keep.sum())
+
+
+def fold_operators(
+    X: Float64[np.ndarray, "stimulus feature"], splits: list[Split], solver: Solver
+) -> tuple[list[Float64[np.ndarray, "test stimulus"]], Diagnosis]:
+    """Operators of one layer for all splits.
+
+    Each row predicts one held-out stimulus from the responses to all stimuli (weights of stimuli outside the training set
+    are zero). Rows are centred within their test set, which changes no correlation and lets the product with centred
+    responses be taken in float32. An operator whose predictions are constant up to round-off is exactly zero.
+
+    Args:
+        X: features.
+        splits: training sets with their held-out sets.
+        solver: OLS or ridge.
+
+    Returns:
+        One operator per held-out set, in the order of `splits` and their `tests`; and how they were made.
+    """
+    X = np.asarray(X, np.float64)
+    stimuli = len(X)
+    factor, coordinates = factorise(X, solver), None
+    paths, ranks, operators = Counter(), [], []
+    for split in splits:
+        held = np.setdiff1d(np.arange(stimuli), split.train)
+        block = factor.leave_out(held, split.train, 1.0 / solver.rcond) if factor else None
+        if block is not None:
+            path, rank = factor.path, min(factor.rank, len(split.train) - 1)
+        else:
+            coordinates = reduced(X) if coordinates is None else coordinates
+            block, path, rank = refit(coordinates, held, split.train, solver.rcond)
+        paths[path] += 1
+        ranks.append(rank)
+        for test in split.tests:
+            rows = np.zeros((len(test), stimuli))
+            rows[:, split.train] = block[np.searchsorted(held, test)]
+            size = np.linalg.norm(rows)
+            rows -= rows.mean(0)
+            operators.append(rows if np.linalg.norm(rows) > 1e-10 * size else np.zeros_like(rows))
+    return operators, Diagnosis(dict(paths), factor.condition if factor else np.inf, (min(ranks), max(ranks)))
