@@ -1,0 +1,1 @@
+"""Contexts: stimuli, words, windows of tokens."""

@@ -1,0 +1,1 @@
+"""Data: files fetched and hashed, assemblies, tables."""

@@ -1,0 +1,1 @@
+"""Extraction: windows through the model, pooled states out."""

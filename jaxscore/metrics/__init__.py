@@ -1,0 +1,1 @@
+"""Metrics: from features and responses to scores."""

@@ -108,7 +108,9 @@ def _download(spec: str, repo: str, revision: str | None, weights: bool, offline
             "Check the spelling; a private model needs `hf auth login`.",
         ) from None
     except RevisionNotFoundError:
-        raise FetchError(f"{repo} has no revision {revision!r}", "Give a branch, a tag or a commit after the @.") from None
+        raise FetchError(
+            f"{repo} has no revision {revision!r}", "Give a branch, a tag or a commit after the @."
+        ) from None
     except (OSError, HfHubHTTPError) as error:
         raise _unreachable(spec, repo, offline, error) from None
     except Exception as error:  # the hub's HTTP library has exceptions of its own, which are no part of its interface

@@ -33,9 +33,13 @@ class LanguageModel:
         dtype: of the matrices; sums are accumulated in float32.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, untrained: bool = False, seed: int = 0, dtype: str = "float32") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, untrained: bool = False, seed: int = 0, dtype: str = "float32"
+    ) -> None:
         if dtype not in DTYPES:
-            raise JaxscoreError(f"Unknown dtype {dtype!r}. {did_you_mean(dtype, DTYPES)}", f"Choose from {', '.join(DTYPES)}.")
+            raise JaxscoreError(
+                f"Unknown dtype {dtype!r}. {did_you_mean(dtype, DTYPES)}", f"Choose from {', '.join(DTYPES)}."
+            )
         self.checkpoint = checkpoint
         self.untrained = untrained
         self.seed = seed
@@ -62,7 +66,9 @@ class LanguageModel:
         try:
             kind = json.loads(path.read_text()).get("model_type")
         except (ValueError, AttributeError) as error:
-            raise ModelError(f"{path} is not the JSON of a configuration: {error}", "Save the checkpoint again.") from None
+            raise ModelError(
+                f"{path} is not the JSON of a configuration: {error}", "Save the checkpoint again."
+            ) from None
         if kind not in MODULES:
             raise ModelError(
                 f"{self.checkpoint.name} has the architecture {kind!r}, which is not supported. "

@@ -1,0 +1,1 @@
+"""Cross-validated regression: arrays in, arrays out; nothing here knows of language."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from jaxscore.errors import DataError, JaxscoreError
@@ -23,13 +23,13 @@ class CrossValidation:
 
     Attributes:
         r: Pearson r on held-out stimuli [layer, fold, neuroid]; NaN where it is not defined.
-        inner_r: None, or [layer, fold, neuroid]: for each fold, the mean r over the OTHER folds when they are predicted
-            without that fold, so that a choice among layers made for a fold never saw it.
+        inner_r: None, or [layer, fold, inner neuroid]: for each fold, the mean r over the OTHER folds when they are
+            predicted without that fold, so that a choice among layers made for a fold never saw it.
         diagnoses: for each layer, how its operators were made.
     """
 
     r: Float[np.ndarray, "layer fold neuroid"]
-    inner_r: Float[np.ndarray, "layer fold neuroid"] | None
+    inner_r: Float[np.ndarray, "layer fold inner"] | None
     diagnoses: list[Diagnosis]
 
 
@@ -40,7 +40,7 @@ def cross_validate(
     *,
     alpha: float = 0.0,
     rcond: float = 1e-6,
-    inner: bool = False,
+    inner: Int[np.ndarray, " inner"] | None = None,
     dtype: str = "float32",
     chunk: int | None = None,
     threads: int | None = None,
@@ -56,7 +56,7 @@ def cross_validate(
         folds: (train, test) index pairs whose test sets partition the stimuli.
         alpha: ridge penalty in scikit-learn's convention; 0 is OLS.
         rcond: OLS: singular values of the centred training features under rcond x the largest are zero.
-        inner: also compute `inner_r`.
+        inner: indices of the neuroids for which `inner_r` is computed as well.
         dtype: of the product with the responses: "float32" (|delta r| <= 1e-5) or "float64".
         chunk: neuroids per product.
         threads: layers whose operators are made at the same time; by default the number of usable processors.
@@ -65,12 +65,14 @@ def cross_validate(
     Raises:
         DataError: if rows do not match, values are not finite, or a fold is too small.
     """
-    tests, splits = _plan(folds, inner)
     X = [np.asarray(x) for x in X]
     _check(X, Y, folds, alpha, rcond)
 
+    outer = [Split(np.sort(train), (test,)) for train, test in folds]
+    pairs = [] if inner is None else _pairs(folds)
+
     def one(x: np.ndarray):
-        made = fold_operators(x, splits, Solver(alpha, rcond))
+        made = fold_operators(x, outer + pairs, Solver(alpha, rcond))
         if step:
             step("operators", 1)
         return made
@@ -78,29 +80,40 @@ def cross_validate(
     # LAPACK on matrices of this size gains nothing from threads of its own: one layer a thread instead
     with threadpool_limits(1), ThreadPoolExecutor(threads or _processors()) as pool:
         operators, diagnoses = zip(*pool.map(one, X), strict=True)
-    report = (lambda amount: step("voxels", amount)) if step else None
-    r = correlate(operators, tests, Y, dtype=dtype, chunk=chunk, step=report)
     k = len(folds)
-    return CrossValidation(r[:, :k], _inner_means(r[:, k:], k) if inner else None, list(diagnoses))
+
+    def product(sets: slice, splits: list[Split], responses: np.ndarray) -> np.ndarray:
+        report = (lambda amount: step("voxels", amount)) if step else None
+        tests = [test for split in splits for test in split.tests]
+        return correlate([rows[sets] for rows in operators], tests, responses, dtype=dtype, chunk=chunk, step=report)
+
+    r = product(slice(k), outer, Y)
+    inner_r = None if inner is None else _inner_means(product(slice(k, None), pairs, Y[:, inner]), k)
+    return CrossValidation(r, inner_r, list(diagnoses))
 
 
-def _plan(folds: Sequence[Fold], inner: bool) -> tuple[list[np.ndarray], list[Split]]:
-    """Outer splits, then for `inner` every pair of folds left out together, each predicted without the other."""
-    splits = [Split(np.sort(train), (test,)) for train, test in folds]
-    if inner:
-        everything = np.concatenate([test for _, test in folds])
-        for (_, a), (_, b) in combinations(folds, 2):
-            splits.append(Split(np.setdiff1d(everything, np.concatenate([a, b])), (a, b)))
-    return [test for split in splits for test in split.tests], splits
+def mean_present(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+    """Mean over an axis that skips NaN; NaN where nothing is left."""
+    count = np.isfinite(values).sum(axis)
+    total = np.nansum(values, axis, dtype=np.float64)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _inner_means(r: Float[np.ndarray, "layer pair neuroid"], k: int) -> Float[np.ndarray, "layer fold neuroid"]:
-    """Mean over i of r on fold i when folds i and j are left out, for each fold j; folds without a value are skipped."""
-    of_fold: list[list[int]] = [[] for _ in range(k)]
+def _pairs(folds: Sequence[Fold]) -> list[Split]:
+    """Every pair of folds left out together, each of the two predicted without the other."""
+    everything = np.sort(np.concatenate([test for _, test in folds]))
+    return [
+        Split(np.setdiff1d(everything, np.concatenate([a, b])), (a, b)) for (_, a), (_, b) in combinations(folds, 2)
+    ]
+
+
+def _inner_means(r: Float[np.ndarray, "layer set neuroid"], k: int) -> Float[np.ndarray, "layer fold neuroid"]:
+    """Mean over i of r on fold i when folds i and j are left out, for each fold j."""
+    seen_for: list[list[int]] = [[] for _ in range(k)]
     for pair, (a, b) in enumerate(combinations(range(k), 2)):
-        of_fold[b].append(2 * pair)  # fold a predicted without b: seen when choosing for b
-        of_fold[a].append(2 * pair + 1)
-    return np.stack([r[:, columns].mean(1) for columns in of_fold], axis=1)
+        seen_for[b].append(2 * pair)  # fold a, predicted without b
+        seen_for[a].append(2 * pair + 1)
+    return np.stack([mean_present(r[:, sets], 1) for sets in seen_for], axis=1)
 
 
 def _check(X: list[np.ndarray], Y: np.ndarray, folds: Sequence[Fold], alpha: float, rcond: float) -> None:
@@ -128,7 +141,9 @@ def _check(X: list[np.ndarray], Y: np.ndarray, folds: Sequence[Fold], alpha: flo
         )
     for k, (train, test) in enumerate(folds):
         if len(train) < 2 or len(test) < 2:
-            raise DataError(f"fold {k} has {len(train)} training and {len(test)} test stimuli, expected at least 2 of each")
+            raise DataError(
+                f"fold {k} has {len(train)} training and {len(test)} test stimuli, expected at least 2 of each"
+            )
 
 
 def _processors() -> int:

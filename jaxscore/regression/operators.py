@@ -108,7 +108,9 @@ class Factor:
     condition: float
     rank: int
 
-    def leave_out(self, held: Int[np.ndarray, " held"], train: Int[np.ndarray, " train"], limit: float) -> Matrix | None:
+    def leave_out(
+        self, held: Int[np.ndarray, " held"], train: Int[np.ndarray, " train"], limit: float
+    ) -> Matrix | None:
         """A[held, train], or None where full rank of the training features is not certain under the cut-off 1 / limit."""
         if len(held) > len(self.F):
             return None

@@ -56,8 +56,9 @@ def make_folds(
                 "Name the column in the card (data.group), or choose --splits contiguous.",
             )
         if (count := len(set(groups))) < folds:
-            raise DataError(f"{count} groups cannot make {folds} grouped folds", f"Use --folds {max(count, 2)} or fewer.")
-        splitter = GroupKFold(folds, shuffle=True, random_state=seed)
-    else:
-        splitter = KFold(folds, shuffle=True, random_state=seed) if scheme == "shuffled" else KFold(folds)
-    return [(train, test) for train, test in splitter.split(np.zeros(stimuli), groups=groups)]
+            raise DataError(
+                f"{count} groups cannot make {folds} grouped folds", f"Use --folds {max(count, 2)} or fewer."
+            )
+        return list(GroupKFold(folds, shuffle=True, random_state=seed).split(np.zeros(stimuli), groups=groups))
+    splitter = KFold(folds, shuffle=True, random_state=seed) if scheme == "shuffled" else KFold(folds)
+    return list(splitter.split(np.zeros(stimuli)))

@@ -1,0 +1,1 @@
+"""Reports: tables for terminals, pictures for slides."""

@@ -1,0 +1,1 @@
+"""The store: results that are whole or not there."""

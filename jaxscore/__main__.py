@@ -1,0 +1,5 @@
+"""`python -m jaxscore` is `jaxscore`."""
+
+from jaxscore.cli.app import main
+
+main()

@@ -1,0 +1,289 @@
+"""The story: card -> data -> contexts -> model -> activations -> operators -> correlations -> aggregate -> ceiling -> store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxscore import __version__
+from jaxscore.cards import Card, load_benchmark
+from jaxscore.errors import StoreError
+from jaxscore.models import LanguageModel, load_model
+from jaxscore.options import Options, choose_layers
+from jaxscore.progress import Reporter
+from jaxscore.provenance import content_key, device, versions
+from jaxscore.store.records import Paths, check_writable, find_result, paths_of, result_paths, save_result
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+DEFAULT_OUT = "jaxscore-results"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A model's score on a benchmark.
+
+    Attributes:
+        value: ceiling-normalised score of the layer chosen on inner folds; NaN if there is none.
+        layers: score, error, raw r and ceiling of every layer, and of every subject; `layers.attrs` has the chosen layer.
+        arrays: correlations [layer, part, fold, neuroid] behind it.
+        record: what was asked, what was in force, versions, hashes, seconds.
+        paths: the files, None if nothing was written.
+        resumed: whether the result was there already.
+    """
+
+    value: float
+    layers: xr.Dataset
+    arrays: xr.Dataset
+    record: dict[str, Any]
+    paths: Paths | None
+    resumed: bool
+
+    def __str__(self) -> str:
+        from jaxscore.report.tables import render
+
+        return render(self.layers)
+
+
+def score(
+    model: str | Path | LanguageModel,
+    benchmark: str | Path | Card = "Pereira2018-encoding",
+    *,
+    layers: str | None = None,
+    pooling: str | None = None,
+    context: str | None = None,
+    regression: str | None = None,
+    rcond: float | None = None,
+    splits: str | None = None,
+    folds: int | None = None,
+    bos: str = "auto",
+    seed: int = 0,
+    untrained: bool = False,
+    dtype: str = "float32",
+    batch_size: int | None = None,
+    data: str | Path | None = None,
+    out: str | Path | None = DEFAULT_OUT,
+    overwrite: bool = False,
+    offline: bool = False,
+    reporter: Reporter | None = None,
+) -> Score:
+    """Score every layer of a language model on a brain benchmark.
+
+    Args:
+        model: a name, a checkpoint folder, a hub id with an optional `@revision`, or a loaded model (whose own `seed`,
+            `untrained` and `dtype` then hold).
+        benchmark: an identifier, the path of a card, or a card.
+        layers: names, numbers and ranges, comma-separated ("drop,3,5-8"); all by default.
+        pooling: "last": the last token of the last word; "mean", "sum": over the tokens of the stimulus.
+        context: what a sentence is read in: "passage", "story" or "sentence".
+        regression: "ols", "ridge" or "ridge:ALPHA".
+        rcond: OLS: singular values under rcond x the largest are zero.
+        splits: "shuffled", "contiguous" or "grouped" (by passage).
+        folds: number of folds.
+        bos: start token of each context: "auto" (what the tokenizer does), "never", "always".
+        seed: of untrained weights. Folds keep the card's seed, so that several draws are compared on the same folds.
+        untrained: draw the architecture's own initialisation instead of reading the weights.
+        dtype: of the weights: "float32", "bfloat16" or "float16".
+        batch_size: texts in a batch; chosen for the device by default. Changes no number beyond round-off.
+        data: a local file in place of the card's source.
+        out: folder of the results; None writes nothing.
+        overwrite: compute again even if the result is there.
+        offline: never use the network.
+        reporter: receives the phases, for progress bars.
+
+    Raises:
+        JaxscoreError: for any input that cannot be scored; the message says what to change.
+    """
+    reporter = reporter or Reporter()
+    options = Options(layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None)
+    card = options.in_force(benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark))
+    if out is not None:
+        check_writable(Path(out))
+    with reporter.phase("download"):
+        fetched = _fetch(card, offline, reporter)
+        if not isinstance(model, LanguageModel):
+            model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
+    in_force = _in_force(model, card, options, fetched.sha256)
+    paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
+    if paths and not overwrite and (record := find_result(paths)):
+        return _reopen(record, paths)
+    return _compute(model, card, options, fetched, in_force, batch_size, paths, reporter)
+
+
+def _compute(
+    model: LanguageModel,
+    card: Card,
+    options: Options,
+    fetched: Any,
+    in_force: dict[str, Any],
+    batch_size: int | None,
+    paths: Paths | None,
+    reporter: Reporter,
+) -> Score:
+    """Everything between the data and the store."""
+    from jaxscore.data.benchmark import contexts, load_assembly, parts
+    from jaxscore.metrics.encoding import encode
+    from jaxscore.result import aggregated_neuroids, protocol_of, tabulate
+
+    chosen = choose_layers(options.layers, model.layer_names)
+    with reporter.phase("read data"):
+        assembly, dropped = load_assembly(card, fetched.path)
+        labels = contexts(card, assembly)
+    states, start = _activations(model, card, options.bos, assembly, labels, chosen, batch_size, reporter)
+    rows, aggregated = parts(card, assembly), aggregated_neuroids(card, assembly)
+    groups = assembly["passage"].values if "passage" in assembly.coords else None
+    total = {"operators": len(chosen) * len(rows), "voxels": assembly.sizes["neuroid"] * len(rows)}
+    with reporter.phase("regression", sum(total.values())) as step:
+        encoding = encode(
+            states,
+            assembly.values,
+            rows,
+            aggregated,
+            protocol_of(card),
+            groups=groups,
+            step=lambda _, amount: step(amount),
+        )
+    names = [model.layer_names[layer] for layer in chosen]
+    layers, arrays, notes = tabulate(model.name, card, assembly, aggregated, encoding, names, dropped)
+    record = {
+        "model": _about_model(model, start),
+        "benchmark": {
+            "identifier": card.identifier,
+            "data": {"url": fetched.url, "sha256": fetched.sha256, "etag": fetched.etag},
+        },
+        "in_force": in_force,
+        "result": notes,
+        "device": device(),
+        "versions": versions(),
+    }
+    with reporter.phase("save"):
+        record |= {
+            "seconds": {k: round(v, 3) for k, v in reporter.seconds.items()},
+            "created": datetime.now(UTC).isoformat(),
+        }
+        if paths:
+            record = save_result(paths, record, arrays, layers)
+    return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=False)
+
+
+def _activations(
+    model: LanguageModel,
+    card: Card,
+    bos: str,
+    assembly: xr.DataArray,
+    labels: np.ndarray,
+    chosen: list[int],
+    batch_size: int | None,
+    reporter: Reporter,
+) -> tuple[np.ndarray, list[int]]:
+    """Hidden states [layer, stimulus, feature] of the chosen layers, from the cache or the model; and the start tokens."""
+    from jaxscore.contexts.alignment import start_tokens, tokenise
+    from jaxscore.contexts.windows import group_stimuli, make_windows
+    from jaxscore.extract.cache import activations_path, read_activations, write_activations
+
+    sentences, ids = assembly["sentence"].values.tolist(), assembly["stimulus_id"].values.astype(str).tolist()
+    start = start_tokens(model.tokenizer, bos)
+    about = {
+        "jaxscore": __version__,
+        "model": model.fingerprint,
+        "dtype": model.dtype,
+        "pooling": card.pooling,
+        "window": min(card.context.window, model.arch.positions),
+    }
+    path = activations_path(content_key(about | {"start": start, "sentences": sentences, "contexts": labels.tolist()}))
+    if (states := read_activations(path, chosen)) is not None:
+        return states, start
+    with reporter.phase("tokenise"):
+        tokens = tokenise(model.tokenizer, sentences, ids)
+        windows = make_windows(
+            group_stimuli(labels.tolist()), tokens, start, causal=model.arch.causal, limit=about["window"]
+        )
+    from jaxscore.extract.passes import extract
+
+    with reporter.phase("load", model.weight_bytes() or None) as step:
+        read = 0
+
+        def advance(so_far: float) -> None:
+            nonlocal read
+            step(so_far - read)
+            read = so_far
+
+        transformer = model.transformer(advance)
+    everything = list(range(model.arch.layers + 1))
+    with reporter.phase("extraction", len(ids)) as step:
+        states = extract(transformer, windows, everything, pooling=card.pooling, batch_size=batch_size, step=step)
+    try:
+        write_activations(path, states, {key: str(value) for key, value in about.items()})
+    except OSError:
+        pass  # a cache: the next run extracts again
+    return states[chosen], start
+
+
+def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:
+    from jaxscore.data.fetch import fetch
+
+    return fetch(card.source(), sha256=card.data.sha256, offline=offline, progress=reporter.received)
+
+
+def _in_force(model: LanguageModel, card: Card, options: Options, data: str) -> dict[str, Any]:
+    """Everything that a score depends on; its hash names the result."""
+    protocol = card.model_dump(mode="json", exclude={"title", "citation"})
+    protocol["data"].pop("source")
+    return {
+        "jaxscore": __version__,
+        "model": {
+            "fingerprint": model.fingerprint,
+            "dtype": model.dtype,
+            "untrained": model.untrained,
+            "seed": model.seed,
+        },
+        "data": data,
+        "protocol": protocol,
+        "layers": options.layers,
+        "bos": options.bos,
+    }
+
+
+def _about_model(model: LanguageModel, start: list[int]) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "source": model.checkpoint.source,
+        "commit": model.checkpoint.commit,
+        "fingerprint": model.fingerprint,
+        "architecture": model.arch.family,
+        "untrained": model.untrained,
+        "seed": model.seed if model.untrained else None,
+        "dtype": model.dtype,
+        "start_tokens": model.tokenizer.convert_ids_to_tokens(start),
+    }
+
+
+def reopen(path: str | Path) -> Score:
+    """Read a stored result by any of its three files.
+
+    Raises:
+        StoreError: if there is none, or it is not whole.
+    """
+    paths = paths_of(Path(path))
+    if (record := find_result(paths)) is None:
+        raise StoreError(
+            f"{paths.record} is not a whole result: the record, or a file that it names, is missing or changed",
+            "Run the same `jaxscore run` command again: it redoes what is not whole.",
+        )
+    return _reopen(record, paths)
+
+
+def _reopen(record: dict[str, Any], paths: Paths) -> Score:
+    """A result that is there already."""
+    import xarray as xr
+
+    with xr.open_dataset(paths.arrays, engine="h5netcdf") as file:
+        arrays = file.load()
+    from jaxscore.result import layers_of
+
+    layers = layers_of(arrays)
+    return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=True)
