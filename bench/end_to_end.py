@@ -1,11 +1,11 @@
-"""The seed's benchmark at full size, as a person runs it: `jaxscore run FOLDER --data FILE`, a process from start to end.
+"""The seed's benchmark at full size as a person runs it: `jaxscore run FOLDER --data FILE`, one process, start to end.
 
     python bench/end_to_end.py [--quick] [--json FILE]
 
-627 real Pereira sentences; a checkpoint of GPT-2-small's shape with random weights and the real GPT-2 tokenizer; simulated
-responses of 10 subjects in five atlases, 50,000 voxels of which 13,553 are language voxels, each experiment with the published number
-of voxels and NaN elsewhere; OLS, 5 folds, both experiments, 13 layers. Compilation, loading, saving and the folds
-grouped by passage are included. `--quick`: a tenth of the voxels.
+627 real Pereira sentences; a checkpoint of GPT-2-small's shape with random weights and the real GPT-2 tokenizer;
+simulated responses of 10 subjects in five atlases, 50,000 voxels of which 13,553 are language voxels, each experiment
+with the published number of voxels and NaN elsewhere; OLS, 5 folds, both experiments, 13 layers. Compilation, loading,
+saving and the folds grouped by passage are included. `--quick`: a tenth of the voxels.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def assembly(stimuli: pd.DataFrame, voxels: pd.DataFrame) -> xr.DataArray:
     for name in ("384", "243"):
         rows = (stimuli["experiment"] == f"{name}sentences").to_numpy()
         responses[np.ix_(rows, ~voxels[f"in_{name}"].to_numpy())] = np.nan
-    columns = "experiment sentence passage_index passage_label passage_category stimulus_id story".split()
+    columns = ["experiment", "sentence", "passage_index", "passage_label", "passage_category", "stimulus_id", "story"]
     coords = {name: ("presentation", stimuli[name].to_numpy()) for name in columns}
     coords |= {name: ("neuroid", voxels[name].to_numpy()) for name in voxels if not name.startswith("in_")}
     return xr.DataArray(

@@ -71,13 +71,13 @@ class Options:
         except ValidationError as error:
             first = error.errors()[0]
             raise JaxscoreError(
-                f"Not a regression: {self.regression or self.rcond!r} ({'.'.join(map(str, first['loc']))}: {first['msg']})",
-                "Type --regression ols, --regression ridge, or --regression ridge:ALPHA with ALPHA > 0; 0 < --rcond < 1.",
+                f"Not a regression: {self.regression or self.rcond} ({first['loc'][-1:]}: {first['msg']})",
+                "Type --regression ols, ridge, or ridge:ALPHA with ALPHA > 0; --rcond is between 0 and 1.",
             ) from None
 
 
 def choose_layers(asked: str | None, names: list[str]) -> list[int]:
-    """Indices of the layers that `asked` names: names, numbers and ranges, comma-separated ("drop,3,5-8,-1"); all if None.
+    """Indices of the layers in `asked`: names, numbers and ranges, comma-separated ("drop,3,5-8,-1"); all if None.
 
     Raises:
         JaxscoreError: for a layer that the model does not have.

@@ -122,7 +122,10 @@ def tabulate(
 
 def layers_of(arrays: xr.Dataset) -> xr.Dataset:
     """The table of layers inside the stored arrays."""
-    return arrays[[name for name in TABLE if name in arrays]].rename(median_r="r")
+    single = arrays.sizes["subject"] == 1  # one subject's scores are the scores
+    return arrays[[name for name in TABLE if name in arrays and not (name == "subjects" and single)]].rename(
+        median_r="r"
+    )
 
 
 def _attributes(
@@ -134,7 +137,7 @@ def _attributes(
         "benchmark": card.identifier,
         "simulated": card.simulated,
         "splits": SPLITS[card.splits.scheme].format(card.splits.folds),
-        "error_over": "subjects" if len(ceiled.names) > 1 else "folds",
+        "error_over": "subjects (scaled MAD)" if len(ceiled.names) > 1 else "folds (scaled MAD)",
         "ceiling_source": card.ceiling.source,
         "chosen_layer": names[choice.layer],
         "chosen_score": float(best.score),
@@ -185,7 +188,7 @@ def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, 
         if count:
             where = "" if part == "all" else f" in {part}"
             notes.append(
-                f"{count} neuroids have no r in some layer and fold{where}: predictions or responses are constant there."
+                f"{count} neuroids have no r in some layer and fold{where}: constant predictions or responses."
             )
     if unusable := int(np.isnan(ceiled.ceilings).sum()):
         notes.append(f"{unusable} neuroids have no positive ceiling and are left out of the score.")

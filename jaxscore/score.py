@@ -1,7 +1,8 @@
-"""The story: card -> data -> contexts -> model -> activations -> operators -> correlations -> aggregate -> ceiling -> store."""
+"""The story: card -> data -> contexts -> model -> activations -> correlations -> aggregate -> ceiling -> store."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ class Score:
 
     Attributes:
         value: ceiling-normalised score of the layer chosen on inner folds; NaN if there is none.
-        layers: score, error, raw r and ceiling of every layer, and of every subject; `layers.attrs` has the chosen layer.
+        layers: score, error, raw r and ceiling of every layer; the chosen layer in `layers.attrs`.
         arrays: correlations [layer, part, fold, neuroid] behind it.
         record: what was asked, what was in force, versions, hashes, seconds.
         paths: the files, None if nothing was written.
@@ -180,7 +181,7 @@ def _activations(
     batch_size: int | None,
     reporter: Reporter,
 ) -> tuple[np.ndarray, list[int]]:
-    """Hidden states [layer, stimulus, feature] of the chosen layers, from the cache or the model; and the start tokens."""
+    """Hidden states [layer, stimulus, feature] of the chosen layers, from cache or model; and the start tokens."""
     from jaxscore.contexts.alignment import start_tokens, tokenise
     from jaxscore.contexts.windows import group_stimuli, make_windows
     from jaxscore.extract.cache import activations_path, read_activations, write_activations
@@ -216,10 +217,8 @@ def _activations(
     everything = list(range(model.arch.layers + 1))
     with reporter.phase("extraction", len(ids)) as step:
         states = extract(transformer, windows, everything, pooling=card.pooling, batch_size=batch_size, step=step)
-    try:
+    with suppress(OSError):  # a cache: if the disk refuses, the next run extracts again
         write_activations(path, states, {key: str(value) for key, value in about.items()})
-    except OSError:
-        pass  # a cache: the next run extracts again
     return states[chosen], start
 
 

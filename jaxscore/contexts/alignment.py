@@ -1,4 +1,4 @@
-"""Words to tokens, by the offsets of a fast tokenizer: nothing is matched by spelling, so nothing can shift silently."""
+"""Words to tokens by the offsets of a fast tokenizer: nothing is matched by spelling, so nothing shifts silently."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def tokenise(tokenizer, texts: Sequence[str], ids: Sequence[str]) -> list[Tokens
             words = align(text, encoding.offsets)
         except ValueError as error:
             raise DataError(
-                f"stimulus {name!r}: the word {error.args[0]!r} has no token in this model's tokenizer (text: {text!r})",
+                f"stimulus {name!r}: the word {error.args[0]!r} has no token in this model's tokenizer: {text!r}",
                 "Remove or replace the word, or choose a model whose tokenizer knows its characters.",
             ) from None
         stimuli.append(Tokens(np.array(encoding.ids, np.int32), words))

@@ -1,8 +1,8 @@
 """Stimuli in their context -> windows of tokens and the positions to pool.
 
 Protocol "chained" (2021 pipeline): sentences are tokenised one by one and their tokens chained, a context at a time. At
-token t the model sees the start tokens (BOS or CLS) and the last tokens up to t that fit its window; never what follows t, even if it
-is bidirectional.
+token t the model sees the start tokens (BOS or CLS) and the last tokens up to t that fit its window; never what follows
+t, even if it is bidirectional.
 """
 
 from __future__ import annotations

@@ -170,8 +170,8 @@ def drop_unusable(assembly: xr.DataArray, name: str = "the assembly") -> tuple[x
 
 
 def some(values: np.ndarray | list, limit: int = 5) -> str:
-    """Return the first few values as text, with "..." where there are more."""
-    return ", ".join(str(value) for value in values[:limit]) + (", ..." if len(values) > limit else "")
+    """Return the first few values as text, and how many more there are."""
+    return ", ".join(map(str, values[:limit])) + (f" and {len(values) - limit} more" if len(values) > limit else "")
 
 
 def _load(path: Path) -> tuple[Hashable, xr.Dataset]:

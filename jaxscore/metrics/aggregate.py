@@ -50,8 +50,9 @@ class Ceiled:
         return sorted(set(self.subjects.tolist()))
 
     def aggregate(self, r: Float[np.ndarray, "*layer part fold neuroid"]) -> Aggregate:
-        """Mean over folds, mean over parts (both skip NaN), divide by the ceiling, median over the neuroids of a subject, then over subjects.
+        """Mean over folds and over parts, over the ceiling; median over the neuroids of a subject, then over subjects.
 
+        Every step skips NaN.
         A ceiling for the whole is the same for every neuroid, and median(r / c) = median(r) / c.
         """
         neuroids = mean_present(mean_present(r, -2), -2)
@@ -69,7 +70,7 @@ class Ceiled:
         return np.stack([median_present(neuroids[..., self.subjects == name], -1) for name in self.names], -1)
 
 
-def median_present(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+def median_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
     """Median over an axis that skips NaN; NaN where nothing is left."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)

@@ -137,7 +137,7 @@ def block(arch: Architecture, p: Params, x: Float[Array, "text token feature"], 
 
 
 def embed(arch: Architecture, p: Params, tokens: Int[Array, "text token"]) -> Float[Array, "text token feature"]:
-    """What enters the first block: token and position (and type) embeddings, norm and projection where there are any."""
+    """What enters the first block: token, position and type embeddings, norm and projection where there are any."""
     first = arch.position_offset
     x = p["tokens"][tokens] + p["positions"][first : first + tokens.shape[1]]
     if arch.embedding_norm:

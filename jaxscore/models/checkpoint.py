@@ -1,4 +1,4 @@
-"""Weights from safetensors into stacked arrays, by the family's table; every mismatch is collected, then one error lists them."""
+"""Weights from safetensors into stacked arrays, by the family's table; one error lists every mismatch."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load_params(arch: Architecture, family: Family, folder: Path, dtype: str, st
     if problems:
         shown = "\n  ".join(problems[:20]) + ("\n  ..." if len(problems) > 20 else "")
         raise ModelError(
-            f"{folder}: {len(problems)} tensors do not fit the {arch.family} architecture of its config.json:\n  {shown}",
+            f"{folder}: {len(problems)} tensors do not fit the {arch.family} of its config.json:\n  {shown}",
             "Check that config.json and the weights belong together.",
         )
     return nest(flat)
@@ -132,7 +132,7 @@ def initial_params(arch: Architecture, seed: int, dtype: str) -> Params:
     """Draw the architecture's own initialisation: N(0, initializer_range), biases 0, norms 1.
 
     GPT-2 scales the two matrices of each layer that write to the residual stream by 1 / sqrt(2 layers); BERT's padding
-    row is zero. Drawn with NumPy's PCG64, tensor by tensor in sorted order, so that a seed gives the same model on any device.
+    row is zero. NumPy's PCG64 draws tensor by tensor in sorted order, so that a seed gives one model on any device.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     flat = {}

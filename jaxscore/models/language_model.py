@@ -48,7 +48,7 @@ class LanguageModel:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over all that determines a hidden state: configuration, tokenizer, weights (or the seed of the draw)."""
+        """sha256 over what determines a hidden state: configuration, tokenizer, weights (or the seed of the draw)."""
         folder = self.checkpoint.folder
         files = [folder / "config.json", *(f for name in TOKENIZER_FILES if (f := folder / name).is_file())]
         digest = hashlib.sha256(f"untrained {self.seed}".encode() if self.untrained else b"")
@@ -100,8 +100,7 @@ class LanguageModel:
         if odd:
             listed = ", ".join(f"{key} = {value!r}" for key, value in sorted(odd.items()))
             raise ModelError(
-                f"{self.checkpoint.folder / 'config.json'} sets what jaxscore does not implement for {config.model_type}: "
-                f"{listed}",
+                f"{self.checkpoint.folder / 'config.json'} has what {config.model_type} here does not: {listed}",
                 "Scoring it anyway would be scoring a different model.",
             )
         try:

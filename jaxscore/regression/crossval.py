@@ -1,4 +1,4 @@
-"""Cross-validated regression of all layers, folds and neuroids in one pass. Arrays in, arrays out: no language, no cards."""
+"""Cross-validated regression of all layers, folds and neuroids in one pass: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Predict held-out responses from features, by minimum-norm OLS (alpha = 0) or ridge, and correlate.
 
-    The numbers are those of scikit-learn's LinearRegression / Ridge in float64, refitted fold by fold with an intercept.
+    The numbers are those of scikit-learn's LinearRegression and Ridge in float64, refitted for each fold.
 
     Args:
         X: features of every layer; layers may differ in width.
@@ -92,7 +92,7 @@ def cross_validate(
     return CrossValidation(r, inner_r, list(diagnoses))
 
 
-def mean_present(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+def mean_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
     """Mean over an axis that skips NaN; NaN where nothing is left."""
     count = np.isfinite(values).sum(axis)
     total = np.nansum(values, axis, dtype=np.float64)

@@ -1,23 +1,23 @@
-r"""Leave-fold-out operators: the matrix that maps the responses of the training stimuli to predictions of the held-out ones.
+r"""Leave-fold-out operators: matrices from the responses to training stimuli to predictions for held-out ones.
 
 Everything that depends on the stimuli is here, in float64; the voxels meet it only in one product (`correlation`).
 
-Let H be an orthonormal basis of the contrasts (rows sum to zero) of n stimuli, and M = H X the centred features. There is
-a matrix F [k, n], made once per layer, such that for every set S of held-out stimuli, with T the rest,
+Let H be an orthonormal basis of the contrasts (rows sum to zero) of n stimuli, and M = H X the centred features. There
+is a matrix F [k, n], made once per layer, such that for every set S of held-out stimuli, with T the rest,
 
     A[S, T] = -R^{-1} Q' F_T,   F_S = Q R  (QR of the columns of F in S),
 
-is the prediction of S by a regression with intercept on T. Since F'F is the leading block G of the inverse of the bordered
-kernel [[X X' + alpha I, 1], [1', 0]], this is -(G_SS)^{-1} G_ST without ever squaring a condition number:
+is the prediction of S by a regression with intercept on T. F'F is the leading block G of the inverse of the bordered
+kernel [[X X' + alpha I, 1], [1', 0]], so this is -(G_SS)^{-1} G_ST without ever squaring a condition number:
 
     dual    full row rank:     M' = Q R,                   F = R^{-T} H         (minimum-norm OLS)
     ridge   any features:      [M, sqrt(alpha) I]' = Q R,  F = R^{-T} H         (intercept unpenalised)
     primal  full column rank:  M = [Q, Q_perp] [R; 0],     F = Q_perp' H        (ordinary OLS)
 
-The rank is defined as in scikit-learn's LinearRegression: singular values of the centred TRAINING features under rcond x
-the largest are zero. Interlacing bounds those of every training set by those of all stimuli, so one measured condition
-number certifies full rank in every fold; where it cannot, the fold is refitted from the features themselves, by QR where its
-own condition number certifies full rank and by an SVD with the cut-off elsewhere.
+The rank is that of scikit-learn's LinearRegression: singular values of the centred TRAINING features under rcond x the
+largest are zero. Interlacing bounds those of every training set by those of all stimuli, so one measured condition
+number certifies full rank in every fold. Where it cannot, the fold is refitted from the features themselves: by QR if
+its own condition number certifies full rank, else by an SVD with the cut-off.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def contrasts(n: int) -> Matrix:
 
 
 def inverse_with_condition(R: Matrix) -> tuple[Matrix | None, float]:
-    """Invert a triangular matrix and bound its condition number, cond_2(R) <= |R|_F |R^-1|_F (exact values if that is large)."""
+    """Invert a triangular matrix and bound cond_2(R) by |R|_F |R^-1|_F, or give it exactly where that is large."""
     diagonal = np.abs(np.diag(R))
     if not len(R) or diagonal.min() <= np.finfo(float).eps * diagonal.max():
         return None, np.inf
@@ -111,7 +111,7 @@ class Factor:
     def leave_out(
         self, held: Int[np.ndarray, " held"], train: Int[np.ndarray, " train"], limit: float
     ) -> Matrix | None:
-        """A[held, train], or None where full rank of the training features is not certain under the cut-off 1 / limit."""
+        """A[held, train], or None where full rank of the training features under the cut-off is not certain."""
         if len(held) > len(self.F):
             return None
         Q, R = np.linalg.qr(self.F[:, held])
@@ -168,8 +168,8 @@ def fold_operators(
 ) -> tuple[list[Float64[np.ndarray, "test stimulus"]], Diagnosis]:
     """Operators of one layer for all splits.
 
-    Each row predicts one held-out stimulus from the responses to all stimuli (weights of stimuli outside the training set
-    are zero). Rows are centred within their test set, which changes no correlation and lets the product with centred
+    Each row predicts one held-out stimulus from the responses to all stimuli (weights outside the training set are
+    zero). Rows are centred within their test set, which changes no correlation and lets the product with centred
     responses be taken in float32. An operator whose predictions are constant up to round-off is exactly zero.
 
     Args:

@@ -68,7 +68,9 @@ def layer_figure(layers: xr.Dataset) -> Figure:
     beside = max(0.4, 0.015 * layers.sizes["layer"])
     axes.set_xlim(-beside, layers.sizes["layer"] - 1 + beside)
     ends = _curves(axes, layers)
-    if high >= 1:
+    if not _has_ceiling(layers):
+        pass
+    elif high >= 1:
         axes.axhline(1, color=_INK, linestyle=(0, (6, 4)), linewidth=1.6, zorder=1.5)
         ends.append((1.0, "ceiling = 1", _INK))
     else:
@@ -78,6 +80,11 @@ def layer_figure(layers: xr.Dataset) -> Figure:
     figure.draw_without_rendering()  # lays the axes out: how far apart names must stand depends on their height
     _label_ends(axes, ends)
     return figure
+
+
+def _has_ceiling(layers: xr.Dataset) -> bool:
+    """Tell whether scores are in units of a ceiling; without one they are raw correlations."""
+    return bool(np.isfinite(layers["ceiling"].values).any())
 
 
 def _title(layers: xr.Dataset) -> str:
@@ -118,9 +125,9 @@ def _limits(layers: xr.Dataset) -> tuple[float, float]:
     values = np.concatenate([np.ravel(part) for part in shown])
     values = values[np.isfinite(values)]
     low, high = (min(0.0, values.min()), max(0.0, values.max())) if values.size else (0.0, 1.0)
-    if high >= _LEGIBLE or high <= 0:
+    if _has_ceiling(layers) and (high >= _LEGIBLE or high <= 0):
         high = max(1.0, high)
-    room = 0.06 * (high - low)
+    room = 0.06 * (high - low) or 0.06
     return (low - room if low < 0 else 0.0), high + room
 
 
@@ -196,7 +203,9 @@ def _mark_chosen(axes: Axes, layers: xr.Dataset) -> None:
 def _style(axes: Axes, layers: xr.Dataset) -> None:
     """Name the axes and as many layers as can be read."""
     _name_layers(axes, layers["layer"].values.tolist())
-    axes.set_ylabel("score (1 = noise ceiling)", size=16, color=_INK)
+    axes.set_ylabel(
+        "score (1 = noise ceiling)" if _has_ceiling(layers) else "score (Pearson r, no ceiling)", size=16, color=_INK
+    )
     axes.tick_params(axis="y", labelsize=13, labelcolor=_INK)
     axes.tick_params(color=_GREY)
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)

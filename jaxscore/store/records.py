@@ -1,7 +1,7 @@
-"""Results on disk: arrays (NetCDF), picture (PNG) and record (JSON), named by content; the record is the commit point.
+"""Results on disk: arrays (NetCDF), picture (PNG), record (JSON), named by content; the record is the commit point.
 
-The record holds the sha256 of the other two. It is renamed into place last, when all three are on the disk, so whatever is killed
-in between leaves no record, or one that does not fit its files: neither passes for a result.
+The record holds the sha256 of the other two. It is renamed into place last, when all three are on the disk, so whatever
+is killed in between leaves no record, or one that does not fit its files: neither passes for a result.
 """
 
 from __future__ import annotations
