@@ -23,8 +23,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from common import arguments, write
+from transformers import GPT2Config, GPT2Tokenizer
 
 from jaxscore.data.assemblies import write_assembly
+from jaxscore.models.checkpoint import initial_params
+from jaxscore.models.families.gpt2 import read
+from jaxscore.models.mini.train import save
 
 LANGUAGE = (12_155, 8_031, 13_553)  # voxels in 384sentences, in 243sentences, in either
 VOXELS = 50_000
@@ -77,19 +81,17 @@ def assembly(stimuli: pd.DataFrame, voxels: pd.DataFrame) -> xr.DataArray:
     )
 
 
-def checkpoint(folder: Path, shared: Path) -> None:
-    """GPT-2-small's shape, its own initialisation, the real tokenizer."""
-    from transformers import GPT2Config, GPT2Tokenizer
-
-    from jaxscore.models.checkpoint import initial_params
-    from jaxscore.models.families.gpt2 import read
-    from jaxscore.models.mini.train import save
-
+def gpt2_tokenizer(shared: Path) -> GPT2Tokenizer:
+    """The real GPT-2 tokenizer."""
     source = shared / "tokenizer_gpt2"
     merges = [tuple(line.split(" ")) for line in (source / "vocab.bpe").read_text("utf-8").split("\n")[1:] if line]
-    tokenizer = GPT2Tokenizer(vocab=json.loads((source / "encoder.json").read_text("utf-8")), merges=merges)
+    return GPT2Tokenizer(vocab=json.loads((source / "encoder.json").read_text("utf-8")), merges=merges)
+
+
+def checkpoint(folder: Path, shared: Path) -> None:
+    """GPT-2-small's shape, its own initialisation, the real tokenizer."""
     config = GPT2Config()
-    save(folder, config, initial_params(read(config), 0, "float32"), tokenizer.backend_tokenizer)
+    save(folder, config, initial_params(read(config), 0, "float32"), gpt2_tokenizer(shared).backend_tokenizer)
 
 
 def main() -> None:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Score": "jaxscore.score",
+    "Score": "jaxscore.scoring",
     "load_benchmark": "jaxscore.cards",
     "load_model": "jaxscore.models",
-    "score": "jaxscore.score",
+    "score": "jaxscore.scoring",
 }
 __all__ = ["Score", "__version__", "load_benchmark", "load_model", "score"]
 
 if TYPE_CHECKING:
     from jaxscore.cards import load_benchmark
     from jaxscore.models import load_model
-    from jaxscore.score import Score, score
+    from jaxscore.scoring import Score, score
 
 
 def __getattr__(name: str) -> Any:

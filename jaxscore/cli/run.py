@@ -89,7 +89,7 @@ def _one(loaded, card, choices: dict, *, as_json: bool, quiet: bool, verbose: bo
     from rich.console import Console
 
     from jaxscore.progress import Reporter
-    from jaxscore.score import score
+    from jaxscore.scoring import score
 
     errors = Console(stderr=True, quiet=quiet)
     with nullcontext() if quiet else _bars(errors) as bars:

@@ -42,7 +42,7 @@ def show(
 
 def _result(path: Path) -> None:
     from jaxscore.report.tables import render
-    from jaxscore.score import reopen
+    from jaxscore.scoring import reopen
 
     found = reopen(path)
     typer.echo(render(found.layers, color=sys.stdout.isatty()), nl=False)

@@ -137,8 +137,9 @@ def _compute(
     states, start = _activations(model, card, options.bos, assembly, labels, chosen, batch_size, reporter)
     rows, aggregated = parts(card, assembly), aggregated_neuroids(card, assembly)
     groups = assembly["passage"].values if "passage" in assembly.coords else None
-    total = {"operators": len(chosen) * len(rows), "voxels": assembly.sizes["neuroid"] * len(rows)}
-    with reporter.phase("regression", sum(total.values())) as step:
+    # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
+    total = len(rows) * (len(chosen) + assembly.sizes["neuroid"] + int(aggregated.sum()))
+    with reporter.phase("regression", total) as step:
         encoding = encode(
             states,
             assembly.values,
@@ -231,7 +232,8 @@ def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:
 def _in_force(model: LanguageModel, card: Card, options: Options, data: str) -> dict[str, Any]:
     """Everything that a score depends on; its hash names the result."""
     protocol = card.model_dump(mode="json", exclude={"title", "citation"})
-    protocol["data"].pop("source")
+    for place in ("source", "sha256"):  # what was read is named by its hash
+        protocol["data"].pop(place)
     return {
         "jaxscore": __version__,
         "model": {
