@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from jaxscore.provenance import content_key, device, versions
 from jaxscore.store.records import Paths, check_writable, find_result, paths_of, result_paths, save_result
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
 DEFAULT_OUT = "jaxscore-results"
@@ -127,6 +125,7 @@ def _compute(
 ) -> Score:
     """Everything between the data and the store."""
     from jaxscore.data.benchmark import contexts, load_assembly, parts
+    from jaxscore.extract.activations import activations
     from jaxscore.metrics.encoding import encode
     from jaxscore.result import aggregated_neuroids, protocol_of, tabulate
 
@@ -134,7 +133,9 @@ def _compute(
     with reporter.phase("read data"):
         assembly, dropped = load_assembly(card, fetched.path)
         labels = contexts(card, assembly)
-    states, start = _activations(model, card, options.bos, assembly, labels, chosen, batch_size, reporter)
+    states, start = activations(
+        model, card, options.bos, assembly, labels, chosen, batch_size=batch_size, reporter=reporter
+    )
     rows, aggregated = parts(card, assembly), aggregated_neuroids(card, assembly)
     groups = assembly["passage"].values if "passage" in assembly.coords else None
     # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
@@ -170,57 +171,6 @@ def _compute(
         if paths:
             record = save_result(paths, record, arrays, layers)
     return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=False)
-
-
-def _activations(
-    model: LanguageModel,
-    card: Card,
-    bos: str,
-    assembly: xr.DataArray,
-    labels: np.ndarray,
-    chosen: list[int],
-    batch_size: int | None,
-    reporter: Reporter,
-) -> tuple[np.ndarray, list[int]]:
-    """Hidden states [layer, stimulus, feature] of the chosen layers, from cache or model; and the start tokens."""
-    from jaxscore.contexts.alignment import start_tokens, tokenise
-    from jaxscore.contexts.windows import group_stimuli, make_windows
-    from jaxscore.extract.cache import activations_path, read_activations, write_activations
-
-    sentences, ids = assembly["sentence"].values.tolist(), assembly["stimulus_id"].values.astype(str).tolist()
-    start = start_tokens(model.tokenizer, bos)
-    about = {
-        "jaxscore": __version__,
-        "model": model.fingerprint,
-        "dtype": model.dtype,
-        "pooling": card.pooling,
-        "window": min(card.context.window, model.arch.positions),
-    }
-    path = activations_path(content_key(about | {"start": start, "sentences": sentences, "contexts": labels.tolist()}))
-    if (states := read_activations(path, chosen)) is not None:
-        return states, start
-    with reporter.phase("tokenise"):
-        tokens = tokenise(model.tokenizer, sentences, ids)
-        windows = make_windows(
-            group_stimuli(labels.tolist()), tokens, start, causal=model.arch.causal, limit=about["window"]
-        )
-    from jaxscore.extract.passes import extract
-
-    with reporter.phase("load", model.weight_bytes() or None) as step:
-        read = 0
-
-        def advance(so_far: float) -> None:
-            nonlocal read
-            step(so_far - read)
-            read = so_far
-
-        transformer = model.transformer(advance)
-    everything = list(range(model.arch.layers + 1))
-    with reporter.phase("extraction", len(ids)) as step:
-        states = extract(transformer, windows, everything, pooling=card.pooling, batch_size=batch_size, step=step)
-    with suppress(OSError):  # a cache: if the disk refuses, the next run extracts again
-        write_activations(path, states, {key: str(value) for key, value in about.items()})
-    return states[chosen], start
 
 
 def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:

@@ -39,7 +39,7 @@ def load_params(arch: Architecture, family: Family, folder: Path, dtype: str, st
         family: the table of names.
         folder: checkpoint folder.
         dtype: of the matrices; norms and biases stay float32.
-        step: called with the number of bytes read so far, for a progress bar.
+        step: called with the number of bytes of each tensor, for a progress bar.
 
     Raises:
         ModelError: one that lists every missing, unexpected and misshapen tensor.
@@ -58,7 +58,7 @@ def load_params(arch: Architecture, family: Family, folder: Path, dtype: str, st
             )
         shapes = arch.shapes()
         flat = {path: np.empty(shape, _dtype(path, dtype)) for path, shape in shapes.items()}
-        problems, used, read = [], set(), 0
+        problems, used = [], set()
         for path, place, source, _ in _places(arch, family, flat):
             short, transpose, row = _parse(source)
             used.add(short)
@@ -66,14 +66,13 @@ def load_params(arch: Architecture, family: Family, folder: Path, dtype: str, st
                 problems.append(f"missing: {short}")
                 continue
             tensor = np.asarray(tensors[names[short]].get_tensor(names[short]))
-            read += tensor.nbytes
+            step(tensor.nbytes)
             tensor = tensor[row] if row is not None else tensor
             tensor = tensor.T if transpose else tensor
             if tensor.shape != place.shape:
                 problems.append(f"shape of {short}: {tensor.shape}, expected {place.shape} for {path}")
             else:
                 place[...] = tensor
-                step(read)
     extra = [s for s in names if s not in used and not s.startswith(family.heads) and not f".{s}".endswith(BUFFERS)]
     problems += [f"unexpected: {short}" for short in sorted(extra)]
     if problems:

@@ -126,11 +126,11 @@ class LanguageModel:
         """Names of the hidden states in the 2021 pipeline, the input of the first block first."""
         return self.family.layer_names(self.arch.layers)
 
-    def transformer(self, step: Callable[[float], None] = lambda read: None) -> Transformer:
+    def transformer(self, step: Callable[[float], None] = lambda size: None) -> Transformer:
         """Load (or draw) the weights.
 
         Args:
-            step: called with the number of bytes read so far, for a progress bar.
+            step: called with the number of bytes of each tensor read, for a progress bar.
         """
         from jaxscore.models.checkpoint import initial_params, load_params
         from jaxscore.models.transformer import Transformer
