@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,11 @@ def score(
     Raises:
         JaxscoreError: for any input that cannot be scored; the message says what to change.
     """
+    given = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in locals().items()
+        if name not in ("model", "benchmark", "reporter") and value not in (None, False)
+    }
     reporter = reporter or Reporter()
     options = Options(layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None)
     card = options.in_force(benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark))
@@ -110,7 +115,8 @@ def score(
     paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
     if paths and not overwrite and (record := find_result(paths)):
         return _reopen(record, paths)
-    return _compute(model, card, options, fetched, in_force, batch_size, paths, reporter)
+    asked = {"model": model.name, "benchmark": card.identifier} | given
+    return _compute(model, card, options, fetched, asked, in_force, batch_size, paths, reporter)
 
 
 def _compute(
@@ -118,6 +124,7 @@ def _compute(
     card: Card,
     options: Options,
     fetched: Any,
+    asked: dict[str, Any],
     in_force: dict[str, Any],
     batch_size: int | None,
     paths: Paths | None,
@@ -158,6 +165,7 @@ def _compute(
             "identifier": card.identifier,
             "data": {"url": fetched.url, "sha256": fetched.sha256, "etag": fetched.etag},
         },
+        "asked": asked,
         "in_force": in_force,
         "result": notes,
         "device": device(),
@@ -190,7 +198,7 @@ def _in_force(model: LanguageModel, card: Card, options: Options, data: str) -> 
             "fingerprint": model.fingerprint,
             "dtype": model.dtype,
             "untrained": model.untrained,
-            "seed": model.seed,
+            "seed": model.seed if model.untrained else None,
         },
         "data": data,
         "protocol": protocol,
@@ -205,7 +213,7 @@ def _about_model(model: LanguageModel, start: list[int]) -> dict[str, Any]:
         "source": model.checkpoint.source,
         "commit": model.checkpoint.commit,
         "fingerprint": model.fingerprint,
-        "architecture": model.arch.family,
+        "architecture": asdict(model.arch),
         "untrained": model.untrained,
         "seed": model.seed if model.untrained else None,
         "dtype": model.dtype,

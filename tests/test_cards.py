@@ -78,7 +78,7 @@ def test_other_sources_stay_as_they_are(write, source):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('scheme = "shuffled"', 'shceme = "shuffled"', ["splits.shceme: unknown key", "Did you mean 'scheme'?"]),
+        ('scheme = "shuffled"', 'shceme = "shuffled"', ["splits.shceme: unknown key", "Did you mean 'scheme'"]),
         ('title = "My study"', 'titel = "My study"', ["titel: unknown key", "Did you mean 'title'?", "title: missing"]),
         ('follows = "nobody"\n', "", ["follows: missing"]),
         ('source = "mine.csv"', "", ["data.source: missing"]),

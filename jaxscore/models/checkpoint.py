@@ -45,10 +45,13 @@ def load_params(arch: Architecture, family: Family, folder: Path, dtype: str, st
         ModelError: one that lists every missing, unexpected and misshapen tensor.
     """
     import jax
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     with ExitStack() as stack, jax.default_device(jax.devices("cpu")[0]):
-        files = [stack.enter_context(safe_open(path, framework="flax")) for path in weight_files(folder)]
+        try:
+            files = [stack.enter_context(safe_open(path, framework="flax")) for path in weight_files(folder)]
+        except SafetensorError as error:
+            raise ModelError(f"{folder}: damaged weights: {error}", "Download or save the checkpoint again.") from None
         tensors = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a mapping
         names = _short_names(tensors, family)
         if not names:

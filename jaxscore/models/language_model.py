@@ -89,7 +89,13 @@ class LanguageModel:
         from jaxscore.models.families import HARMLESS
 
         family = self.family
-        config = AutoConfig.from_pretrained(self.checkpoint.folder)
+        try:
+            config = AutoConfig.from_pretrained(self.checkpoint.folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{self.checkpoint.folder / 'config.json'} is not a configuration: {str(error).splitlines()[0]}",
+                "Save the checkpoint again with model.save_pretrained(folder).",
+            ) from None
         given, default = config.to_dict(), type(config)().to_dict()
         fine = family.understood | HARMLESS
         odd = {

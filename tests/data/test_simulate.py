@@ -10,19 +10,8 @@ import xarray as xr
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from jaxscore.data.simulate import (
-    FUNCTION_WORDS,
-    GROUPS,
-    PAST,
-    PRONOUNS,
-    features,
-    main,
-    read_stimuli,
-    signals,
-    simulate,
-    word_vector,
-    write,
-)
+from jaxscore.data.sentence_features import FUNCTION_WORDS, GROUPS, PAST, PRONOUNS, features, word_vector
+from jaxscore.data.simulate import main, read_stimuli, signals, simulate, write
 from jaxscore.errors import DataError, StoreError
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "Simulated2026"

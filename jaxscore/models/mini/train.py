@@ -34,13 +34,12 @@ END = "<|endoftext|>"
 SHAPE = {"vocab_size": 2560, "n_positions": 512, "n_embd": 112, "n_layer": 4, "n_head": 4}
 BATCH = 2048
 """Tokens of a step, whatever the length of its windows."""
-SHORT, SHORT_SHARE = 128, 0.45
+SHORT, SHORT_SHARE = 128, 0.65
 """Length of the windows, and share of the steps, of the first part of training; the rest sees all positions."""
 NOISE = 0.1
 """Share of input tokens replaced by tokens drawn from the corpus: the block has no dropout."""
-RATE, WARM_UP = 2e-3, 0.05
-DECAY = 1.0
-"""Weight decay of the matrices, ten times the usual one: few tokens, seen many times."""
+RATE, WARM_UP, DECAY = 2e-3, 0.05, 0.1
+"""Peak of the learning rate, share of the steps that rise to it, weight decay of the matrices."""
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
@@ -192,7 +191,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="WikiText-2's validation file, val.txt")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1700, help="of 2,048 tokens each")
+    parser.add_argument("--steps", type=int, default=2200, help="of 2,048 tokens each")
     options = parser.parse_args()
 
     parts = split(options.corpus.read_text(encoding="utf-8"))

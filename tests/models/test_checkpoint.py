@@ -1,0 +1,291 @@
+"""What a checkpoint folder may hold, how a wrong one is reported, and what an untrained model is drawn from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from jaxscore import load_model
+from jaxscore.errors import ModelError
+from jaxscore.models.checkpoint import initial_params, load_params, nest
+from jaxscore.models.families import MODULES, family_of
+
+GPT2 = {"vocab_size": 300, "n_positions": 60, "n_embd": 48, "n_layer": 4, "n_head": 3}
+BERT = {
+    "vocab_size": 300,
+    "hidden_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "intermediate_size": 80,
+    "max_position_embeddings": 60,
+}
+ROBERTA = BERT | {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+
+
+def write(folder: Path, kind: str, options: dict, seed: int = 0) -> Path:
+    """A checkpoint as transformers initialises it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **options)).save_pretrained(folder)
+    return folder
+
+
+def change_weights(folder: Path, change) -> None:
+    """Rewrite model.safetensors with `change(tensors)` applied."""
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def change_config(folder: Path, **values) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def flat(params: dict, prefix: str = "") -> dict[str, np.ndarray]:
+    """{"a": {"b": x}} -> {"a/b": x}."""
+    found = {}
+    for name, value in params.items():
+        found |= flat(value, f"{prefix}{name}/") if isinstance(value, dict) else {prefix + name: np.asarray(value)}
+    return found
+
+
+# --- wrong checkpoints ------------------------------------------------------------------------------------------------
+
+
+def test_one_error_lists_missing_unexpected_and_misshapen_tensors(tmp_path):
+    def change(tensors):
+        del tensors["h.1.ln_2.bias"], tensors["h.3.mlp.c_fc.weight"]
+        tensors["h.4.ln_1.weight"] = torch.ones(48)
+        tensors["h.0.attn.rotary"] = torch.ones(3)
+        tensors["wpe.weight"] = torch.zeros(61, 48)
+
+    change_weights(write(tmp_path, "gpt2", GPT2), change)
+    with pytest.raises(ModelError) as error:
+        load_model(tmp_path).transformer()
+    text = str(error.value)
+    assert f"{tmp_path}: 5 tensors" in text
+    assert {line.strip() for line in text.splitlines()[1:6]} == {
+        "missing: h.1.ln_2.bias",
+        "missing: h.3.mlp.c_fc.weight",
+        "unexpected: h.4.ln_1.weight",
+        "unexpected: h.0.attn.rotary",
+        "shape of wpe.weight: (61, 48), expected (60, 48) for embed/positions",
+    }
+    assert error.value.hint
+
+
+def test_a_long_list_is_cut_but_counted(tmp_path):
+    write(tmp_path, "bert", BERT)
+    change_config(tmp_path, num_hidden_layers=2)  # 2 layers too many in the file, 16 tensors each
+    with pytest.raises(ModelError, match="32 tensors") as error:
+        load_model(tmp_path).transformer()
+    assert str(error.value).count("unexpected: encoder.layer.") == 20
+    assert "..." in str(error.value)
+
+
+def test_a_wrong_width_of_joined_tensors_is_named_by_the_checkpoint(tmp_path):
+    change_weights(
+        write(tmp_path, "bert", BERT),
+        lambda tensors: tensors.update({"encoder.layer.2.attention.self.key.weight": torch.zeros(24, 48)}),
+    )
+    with pytest.raises(ModelError, match=r"1 tensors.*encoder\.layer\.2\.attention\.self\.key\.weight: \(48, 24\)") as e:
+        load_model(tmp_path).transformer()
+    assert "(48, 48)" in str(e.value)
+
+
+def test_weights_of_another_family(tmp_path):
+    write(tmp_path / "a", "gpt2", GPT2)
+    write(tmp_path / "b", "bert", BERT)
+    (tmp_path / "b/model.safetensors").rename(tmp_path / "a/model.safetensors")
+    with pytest.raises(ModelError, match=r"no tensor is called wte\.weight"):
+        load_model(tmp_path / "a").transformer()
+
+
+def test_a_folder_without_safetensors(tmp_path):
+    write(tmp_path, "gpt2", GPT2)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    model = load_model(tmp_path)
+    with pytest.raises(ModelError, match=r"no safetensors weights.*found config\.json, pytorch_model\.bin") as error:
+        model.transformer()
+    assert "--untrained" in error.value.hint
+    load_model(tmp_path, untrained=True).transformer()  # needs none
+
+
+def test_a_shard_that_is_not_there(tmp_path):
+    with torch.random.fork_rng(devices=[]):
+        model = transformers.GPT2Model(transformers.GPT2Config(**GPT2))
+    model.save_pretrained(tmp_path, max_shard_size="100KB")
+    gone = sorted(tmp_path.glob("model-*.safetensors"))[1]
+    gone.unlink()
+    with pytest.raises(ModelError, match=gone.name):
+        load_model(tmp_path).transformer()
+
+
+def test_a_truncated_file_of_weights(tmp_path):
+    file = write(tmp_path, "gpt2", GPT2) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        load_model(tmp_path).transformer()
+
+
+# --- configurations ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unsupported_architecture_is_named_with_the_supported_ones(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gptj"}))
+    with pytest.raises(ModelError, match="'gptj'") as error:
+        _ = load_model(tmp_path).arch
+    assert error.value.hint == f"Supported: {', '.join(sorted(MODULES))}."
+    assert {"gpt2", "bert", "roberta", "xlm-roberta", "camembert", "electra"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_configuration_that_is_no_json_object(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        _ = load_model(tmp_path).arch
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt2", "scale_attn_weights", False),
+        ("gpt2", "add_cross_attention", True),
+        ("gpt2", "quantization_config", {"bits": 4}),
+        ("bert", "is_decoder", True),
+        ("bert", "position_embedding_type", "relative_key"),
+        ("roberta", "position_embedding_type", "relative_key_query"),
+        ("roberta", "is_decoder", True),
+        ("electra", "add_cross_attention", True),
+        ("camembert", "an_option_of_tomorrow", 3),
+    ],
+)
+def test_an_attribute_that_is_not_understood_is_refused_by_name(tmp_path, kind, key, value):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, key: value}))
+    with pytest.raises(ModelError, match=f"{key} = ") as error:
+        _ = load_model(tmp_path).arch
+    assert kind in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("gpt2", {"n_ctx": 1024, "reorder_and_upcast_attn": False, "resid_pdrop": 0.0, "gradient_checkpointing": True}),
+        ("bert", {"position_embedding_type": "absolute", "is_decoder": False, "hidden_dropout_prob": 0.0}),
+        ("roberta", {"use_cache": False, "classifier_dropout": 0.3, "position_embedding_type": "absolute"}),
+    ],
+)
+def test_attributes_at_their_default_and_harmless_ones_pass(tmp_path, kind, values):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, **values}))
+    assert load_model(tmp_path).arch.layers == 12
+
+
+@pytest.mark.parametrize(("kind", "key"), [("gpt2", "activation_function"), ("bert", "hidden_act")])
+def test_an_unknown_activation_is_refused_by_name(tmp_path, kind, key):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, key: "quick_gelu"}))
+    with pytest.raises(ModelError, match="quick_gelu"):
+        _ = load_model(tmp_path).arch
+
+
+# --- untrained --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "options"), [("gpt2", GPT2), ("bert", BERT)])
+def test_the_seed_makes_the_untrained_model(tmp_path, kind, options):
+    folder = write(tmp_path, kind, options)
+    first, again, other = (
+        flat(load_model(folder, untrained=True, seed=seed).transformer().arrays) for seed in (3, 3, 4)
+    )
+    for path, values in first.items():
+        np.testing.assert_array_equal(values, again[path], err_msg=path)
+        drawn = not path.endswith(("/bias", "/scale"))
+        assert (values != other[path]).any() == drawn, path
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("gpt2", GPT2),
+        ("gpt2", GPT2 | {"initializer_range": 0.1, "n_layer": 9}),
+        ("bert", BERT),
+        ("bert", BERT | {"initializer_range": 0.05, "pad_token_id": 7}),
+        ("roberta", ROBERTA),
+        ("xlm-roberta", ROBERTA),
+        ("camembert", ROBERTA),
+        ("electra", BERT | {"embedding_size": 32}),
+    ],
+)
+def test_the_initialisation_has_the_statistics_of_transformers_own(tmp_path, kind, options):
+    folder = write(tmp_path, kind, options)
+    arch, family = load_model(folder).arch, family_of(kind)
+    theirs = flat(load_params(arch, family, folder, "float32", lambda read: None))
+    ours = flat(initial_params(arch, 1, "float32"))
+    assert ours.keys() == theirs.keys()
+    for path, expected in theirs.items():
+        drawn, size = ours[path], expected.size
+        assert drawn.shape == expected.shape, path
+        if np.ptp(expected) == 0:
+            np.testing.assert_array_equal(drawn, expected, err_msg=path)  # biases 0, norms 1
+            continue
+        std = expected.std()
+        # five standard errors of the difference of two estimates
+        assert abs(drawn.std() / std - 1) < 5 / np.sqrt(size), path
+        assert abs(drawn.mean() - expected.mean()) < 5 * std * np.sqrt(2 / size), path
+        if path == "embed/tokens":
+            zero = np.flatnonzero((expected == 0).all(1))
+            np.testing.assert_array_equal(np.flatnonzero((drawn == 0).all(1)), zero)
+            assert len(zero) == (kind != "gpt2")
+
+
+def test_gpt2_scales_what_writes_to_the_residual_stream(tmp_path):
+    folder = write(tmp_path, "gpt2", GPT2 | {"n_layer": 8})
+    blocks = load_model(folder, untrained=True).transformer().arrays["blocks"]
+    for name, std in {"qkv": 0.02, "up": 0.02, "out": 0.02 / 4, "down": 0.02 / 4}.items():
+        kernel = np.asarray(blocks[name]["kernel"])
+        np.testing.assert_allclose(kernel.std((1, 2)), std, rtol=5 / np.sqrt(2 * kernel[0].size))
+
+
+def test_untrained_matrices_take_the_asked_dtype(tmp_path):
+    model = load_model(write(tmp_path, "gpt2", GPT2), untrained=True, dtype="bfloat16")
+    for path, values in flat(model.transformer().arrays).items():
+        expected = "float32" if path.endswith(("/bias", "/scale")) else "bfloat16"
+        assert values.dtype == expected, path
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_progress_counts_the_bytes_of_the_file(tmp_path):
+    folder, seen = write(tmp_path, "gpt2", GPT2), []
+    model = load_model(folder)
+    model.transformer(seen.append)
+    tensors = load_file(folder / "model.safetensors").values()
+    assert seen == sorted(seen)
+    assert seen[-1] == sum(tensor.nbytes for tensor in tensors)
+    assert 0 <= model.weight_bytes() - seen[-1] < 20_000  # the header
+
+
+def test_nest():
+    assert nest({"a/b/c": 1, "a/d": 2, "e": 3}) == {"a": {"b": {"c": 1}, "d": 2}, "e": 3}
+
+
+def test_every_parameter_of_a_family_is_in_its_table(tmp_path):
+    for kind in MODULES:
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+        assert set(load_model(tmp_path).arch.shapes()) <= set(family_of(kind).table)
+
+
+def test_loading_leaves_jax_as_it_was(tmp_path):
+    before = dict(jax.config.values)
+    load_model(write(tmp_path, "bert", BERT)).transformer()
+    assert dict(jax.config.values) == before
