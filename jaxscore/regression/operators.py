@@ -86,17 +86,17 @@ def contrasts(n: int) -> Matrix:
     return basis
 
 
-def inverse_with_condition(R: Matrix) -> tuple[Matrix | None, float]:
-    """Invert a triangular matrix and bound cond_2(R) by |R|_F |R^-1|_F, or give it exactly where that is large."""
+def triangular_inverse(R: Matrix, limit: float) -> tuple[Matrix | None, float]:
+    """Invert R and bound its condition number: |R|_F |R^-1|_F, or s_max / s_min where that does not clear the limit."""
     diagonal = np.abs(np.diag(R))
     if not len(R) or diagonal.min() <= np.finfo(float).eps * diagonal.max():
         return None, np.inf
     inverse = solve_triangular(R, np.eye(len(R)), check_finite=False)
-    bound = float(np.linalg.norm(R) * np.linalg.norm(inverse))
-    if bound > 1e4:
+    condition = float(np.linalg.norm(R) * np.linalg.norm(inverse))
+    if condition >= limit:
         s = np.linalg.svd(R, compute_uv=False)
-        bound = float(s[0] / s[-1]) if s[-1] else np.inf
-    return inverse, bound
+        condition = float(s[0] / s[-1]) if s[-1] else np.inf
+    return inverse, condition
 
 
 @dataclass(frozen=True)
@@ -108,41 +108,46 @@ class Factor:
     condition: float
     rank: int
 
-    def leave_out(
-        self, held: Int[np.ndarray, " held"], train: Int[np.ndarray, " train"], limit: float
-    ) -> Matrix | None:
+    def leave_out(self, held: np.ndarray, train: np.ndarray, limit: float) -> Matrix | None:
         """A[held, train], or None where full rank of the training features under the cut-off is not certain."""
         if len(held) > len(self.F):
             return None
         Q, R = np.linalg.qr(self.F[:, held])
         if self.path == "primal":
             # sigma_min(X_T) >= sigma_min(X) sigma_min(R), R being that of the held-out columns of Q_perp'
-            inverse, _ = inverse_with_condition(R)
+            inverse, _ = triangular_inverse(R, np.inf)
             if inverse is None or self.condition * np.linalg.norm(inverse) >= limit:
                 return None
         return -solve_triangular(R, Q.T @ self.F[:, train], check_finite=False)
 
 
+def centred(X: Matrix) -> Matrix:
+    """Features minus their means; those that vary by no more than round-off are exactly 0."""
+    C = X - X.mean(0)
+    C[:, np.abs(C).max(0) <= 8 * np.finfo(float).eps * np.abs(X).max(0)] = 0.0
+    return C
+
+
 def factorise(X: Matrix, solver: Solver) -> Factor | None:
-    """Make F from the features of all stimuli, or None where the rank is not full under the cut-off."""
+    """Make F from the centred features of all stimuli, or None where the rank is not full under the cut-off."""
     n, p = X.shape
-    H = contrasts(n)
-    M = H @ (X - X.mean(0))
+    H, limit = contrasts(n), 1.0 / solver.rcond
+    M = H @ X
     if solver.alpha:
         M = np.hstack([M, solver.alpha**0.5 * np.eye(n - 1)])
-    elif p < n - 1:
-        Q, R = np.linalg.qr(M, mode="complete")
-        _, condition = inverse_with_condition(R[:p])
-        return Factor("primal", Q[:, p:].T @ H, condition, p) if condition < 1.0 / solver.rcond else None
-    inverse, condition = inverse_with_condition(np.linalg.qr(M.T, mode="r"))
-    if solver.alpha:
+        inverse, condition = triangular_inverse(np.linalg.qr(M.T, mode="r"), np.inf)
         return Factor("ridge", inverse.T @ H, condition, min(n - 1, p))
-    return Factor("dual", inverse.T @ H, condition, n - 1) if condition < 1.0 / solver.rcond else None
+    if p < n - 1:
+        Q, R = np.linalg.qr(M, mode="complete")
+        _, condition = triangular_inverse(R[:p], limit)
+        return Factor("primal", Q[:, p:].T @ H, condition, p) if condition < limit else None
+    inverse, condition = triangular_inverse(np.linalg.qr(M.T, mode="r"), limit)
+    return Factor("dual", inverse.T @ H, condition, n - 1) if condition < limit else None
 
 
 def reduced(X: Matrix) -> Matrix:
-    """Coordinates of the centred features in their own span: the same inner products in as few columns as they need."""
-    U, s, _ = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    """Coordinates of centred features in their own span: the same inner products in as few columns as they need."""
+    U, s, _ = np.linalg.svd(X, full_matrices=False)
     keep = s > max(X.shape) * np.finfo(float).eps * s[0]
     return U[:, keep] * s[keep]
 
@@ -151,16 +156,19 @@ def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple
     """A[held, train] of minimum-norm OLS from the training features themselves, the path taken and the rank."""
     H, mean = contrasts(len(train)), Z[train].mean(0)
     M, new = H @ (Z[train] - mean), Z[held] - mean
+    if np.linalg.norm(M) <= 1e-14 * np.linalg.norm(Z):  # nothing but round-off varies in training
+        M = np.zeros_like(M)
     wide = M.shape[0] <= M.shape[1]
     Q, R = np.linalg.qr(M.T if wide else M)
-    inverse, condition = inverse_with_condition(R)
-    if condition < 1.0 / rcond:
-        weights = (new @ Q) @ inverse.T if wide else (new @ inverse) @ Q.T
-        return weights @ H + 1.0 / len(train), "refit-qr", len(R)
-    U, s, Vt = np.linalg.svd(M, full_matrices=False)
-    keep = s > rcond * s[0] if len(s) and s[0] > 0 else np.zeros(len(s), bool)
-    weights = (new @ Vt[keep].T / s[keep]) @ U[:, keep].T
-    return weights @ H + 1.0 / len(train), "refit-svd", int(keep.sum())
+    inverse, condition = triangular_inverse(R, 1.0 / rcond)
+    path, rank = "refit-qr", len(R)
+    if condition >= 1.0 / rcond:
+        U, s, Vt = np.linalg.svd(R)
+        keep = s > rcond * s[:1]
+        path, rank = "refit-svd", int(keep.sum())
+        inverse = (Vt[keep].T / s[keep]) @ U[:, keep].T
+    weights = (new @ Q) @ inverse.T if wide else (new @ inverse) @ Q.T
+    return weights @ H + 1.0 / len(train), path, rank
 
 
 def fold_operators(
@@ -180,7 +188,7 @@ def fold_operators(
     Returns:
         One operator per held-out set, in the order of `splits` and their `tests`; and how they were made.
     """
-    X = np.asarray(X, np.float64)
+    X = centred(np.asarray(X, np.float64))
     stimuli = len(X)
     factor, coordinates = factorise(X, solver), None
     paths, ranks, operators = Counter(), [], []

@@ -26,7 +26,7 @@ DPI = 150
 _BLUE, _VERMILION, _YELLOW, _PURPLE = "#0072B2", "#D55E00", "#F0E442", "#A3447F"
 _INK, _GREY, _PALE = "#222222", "#666666", "#BDBDBD"
 _NAMED, _TICKS, _LETTERS = 16, 13, 90
-_LEGIBLE = 0.4  # with every value under this, an axis up to the ceiling would be mostly empty
+_LEGIBLE = 0.15  # with every value under this, an axis up to the ceiling would be mostly empty
 
 
 def plot_layers(layers: xr.Dataset, path: str | os.PathLike[str]) -> None:

@@ -39,7 +39,7 @@ def complaint(ran, *words: str) -> None:
         ("run TINY SIM --context story", ["name no story", "--context sentence"]),
         ("run TINY SIM --bos maybe", ["Unknown bos 'maybe'", "auto, never, always"]),
         ("run TINY SIM --dtype float23", ["Unknown dtype 'float23'", "Did you mean 'float32'", "bfloat16"]),
-        ("run TINY SIM --regression lasso", ["'lasso'", "ols", "ridge:ALPHA"]),
+        ("run TINY SIM --regression lasso", ["lasso", "'ols' or 'ridge'", "ridge:ALPHA"]),
         ("run TINY SIM --regression ridge:x", ["ridge:x", "ridge:ALPHA"]),
         ("run TINY SIM --rcond 2", ["2.0", "rcond"]),
         ("run TINY SIM --data absent.nc", ["absent.nc is not a file", "Check the path"]),
@@ -148,8 +148,8 @@ def _foreign_tokenizer(folder):
         (_with("config.json", "[]"), ["config.json", "not the JSON"]),
         (_without("model.safetensors"), ["no safetensors weights", "--untrained"]),
         (_pickled, ["no safetensors weights", "pytorch_model.bin", "save_pretrained"]),
-        (_cut, ["model.safetensors"]),
-        (_with("model.safetensors", ""), ["model.safetensors"]),
+        (_cut, ["broken: damaged weights", "checkpoint again"]),
+        (_with("model.safetensors", ""), ["broken: damaged weights"]),
         (_config(model_type="lama"), ["'lama'", "not supported", "Supported: bert, camembert, electra, gpt2"]),
         (_config(model_type="gpt-2"), ["'gpt-2'", "Did you mean 'gpt2'?"]),
         (_config(n_embd=32), ["shape of wte.weight: (265, 16), expected (265, 32)", "config.json"]),
@@ -162,7 +162,7 @@ def _foreign_tokenizer(folder):
         (_slow, ["CTRLTokenizer is not a fast tokenizer", "tokenizer.json"]),
         (_no_tokenizer, ["tokenizer.json"]),
         (_no_bert_tokenizer, ["tokenizer.json"]),
-        (_foreign_tokenizer, ["5000", "265"]),
+        (_foreign_tokenizer, ["265"]),
         (_with("tokenizer.json", "{"), ["no tokenizer that can be loaded", "save_pretrained"]),
     ],
 )
@@ -280,7 +280,7 @@ def test_no_network_for_the_data(cli, tiny, tmp_path):
 
 def test_data_offered_in_place_of_the_network_must_fit(cli, tiny, study):
     study.write()
-    complaint(cli("run", tiny, "--data", "study.csv"), "study.csv")
+    complaint(cli("run", tiny, "--data", "study.csv"), "the data name no passage")
 
 
 def test_debug_shows_the_traceback(cli, monkeypatch):

@@ -97,9 +97,9 @@ def test_a_wrong_width_of_joined_tensors_is_named_by_the_checkpoint(tmp_path):
         write(tmp_path, "bert", BERT),
         lambda tensors: tensors.update({"encoder.layer.2.attention.self.key.weight": torch.zeros(24, 48)}),
     )
-    with pytest.raises(ModelError, match=r"1 tensors.*encoder\.layer\.2\.attention\.self\.key\.weight: \(48, 24\)") as e:
+    with pytest.raises(ModelError, match="1 tensors") as error:
         load_model(tmp_path).transformer()
-    assert "(48, 48)" in str(e.value)
+    assert "shape of encoder.layer.2.attention.self.key.weight: (48, 24), expected (48, 48)" in str(error.value)
 
 
 def test_weights_of_another_family(tmp_path):
@@ -133,7 +133,7 @@ def test_a_shard_that_is_not_there(tmp_path):
 def test_a_truncated_file_of_weights(tmp_path):
     file = write(tmp_path, "gpt2", GPT2) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match=r"model\.safetensors"):
+    with pytest.raises(ModelError, match=f"{tmp_path}.*damaged weights"):
         load_model(tmp_path).transformer()
 
 
@@ -188,6 +188,46 @@ def test_an_attribute_that_is_not_understood_is_refused_by_name(tmp_path, kind, 
 def test_attributes_at_their_default_and_harmless_ones_pass(tmp_path, kind, values):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, **values}))
     assert load_model(tmp_path).arch.layers == 12
+
+
+HUB = {  # what these files hold beyond today's attributes
+    "distilgpt2": ("gpt2", {"_num_labels": 1, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "n_ctx": 1024}),
+    "gpt2-medium": (
+        "gpt2",
+        {"n_special": 0, "predict_special_tokens": True, "n_ctx": 1024, "summary_activation": None},
+    ),
+    "gpt2-xl": ("gpt2", {"n_special": 0, "predict_special_tokens": True, "output_past": True}),
+    "bert-base-multilingual-cased": (
+        "bert",
+        {
+            "directionality": "bidi",
+            "pooler_fc_size": 768,
+            "pooler_num_attention_heads": 12,
+            "pooler_num_fc_layers": 3,
+            "pooler_size_per_head": 128,
+            "pooler_type": "first_token_transform",
+        },
+    ),
+    "xlm-roberta-base": ("xlm-roberta", {"output_past": True, "vocab_size": 250002, "max_position_embeddings": 514}),
+    "electra-small": ("electra", {"summary_last_dropout": 0.1, "summary_use_proj": True, "summary_activation": "gelu"}),
+}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_configurations_of_models_on_the_hub_pass(tmp_path, name):
+    kind, values = HUB[name]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, **values}))
+    assert load_model(tmp_path).arch.family == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("gpt2", {"n_embd": 10, "n_head": 3}), ("bert", {"hidden_size": 10, "num_attention_heads": 3})],
+)
+def test_heads_that_do_not_divide_the_width(tmp_path, kind, values):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, **values}))
+    with pytest.raises(ModelError, match="heads"):
+        _ = load_model(tmp_path).arch
 
 
 @pytest.mark.parametrize(("kind", "key"), [("gpt2", "activation_function"), ("bert", "hidden_act")])
@@ -270,9 +310,8 @@ def test_progress_counts_the_bytes_of_the_file(tmp_path):
     model = load_model(folder)
     model.transformer(seen.append)
     tensors = load_file(folder / "model.safetensors").values()
-    assert seen == sorted(seen)
-    assert seen[-1] == sum(tensor.nbytes for tensor in tensors)
-    assert 0 <= model.weight_bytes() - seen[-1] < 20_000  # the header
+    assert sorted(seen) == sorted(tensor.nbytes for tensor in tensors)
+    assert 0 <= model.weight_bytes() - sum(seen) < 20_000  # the header
 
 
 def test_nest():

@@ -148,7 +148,9 @@ def test_every_family_has_a_case():
     assert kinds == set(MODULES)
 
 
-@pytest.mark.parametrize(("name", "options"), [CASES["gpt2, prefix"], CASES["roberta, prefix"]], ids=["gpt2", "roberta"])
+@pytest.mark.parametrize(
+    ("name", "options"), [CASES["gpt2, prefix"], CASES["roberta, prefix"]], ids=["gpt2", "roberta"]
+)
 def test_shards(tmp_path, name, options):
     write_checkpoint(tmp_path, name, options, max_shard_size="20KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) >= 3

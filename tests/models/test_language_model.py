@@ -1,19 +1,30 @@
-"""A model by name, folder or draw: what it is called, what identifies it, and what is wrong with one that cannot be had."""
+"""A model by name, folder or draw: what it is called, what identifies it, what is wrong with one that cannot be had."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, BertConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import jaxscore
 from jaxscore.errors import JaxscoreError, ModelError
 from jaxscore.models import LanguageModel, load_model
 from jaxscore.models.hub import Checkpoint
+
+CARD = """
+identifier = "Tiny"
+title = "twenty texts"
+follows = "a test"
+data = { source = "data.csv" }
+splits = { scheme = "contiguous" }
+regression = { solver = "ridge", alpha = 1.0 }
+ceiling = { kind = "none", source = "none" }
+"""
 
 
 @pytest.fixture
@@ -123,18 +134,31 @@ def test_a_folder_without_configuration(tmp_path):
 
 
 def test_an_unknown_dtype(folder):
-    with pytest.raises(JaxscoreError, match="'bfloat'.*bfloat16") as error:
+    with pytest.raises(JaxscoreError, match=r"'bfloat'.*bfloat16") as error:
         load_model(folder, dtype="bfloat")
     assert "float32, bfloat16, float16" in error.value.hint
 
 
-def test_a_folder_without_tokenizer(tmp_path):
-    config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-    BertModel(config).save_pretrained(tmp_path)
-    model = load_model(tmp_path)
-    with pytest.raises(ModelError, match="no tokenizer") as error:
+@pytest.mark.parametrize("kind", ["gpt2", "bert", "roberta", "electra"])
+def test_a_folder_without_tokenizer(tmp_path, kind):
+    """The transformers library makes a tokenizer out of nothing then, to which every word is unknown."""
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    model = load_model(tmp_path, untrained=True)
+    with pytest.raises(ModelError, match="tokenizer") as error:
         _ = model.tokenizer
     assert "tokenizer.json" in error.value.hint
+
+
+def test_a_tokenizer_of_another_model(folder, tmp_path, monkeypatch):
+    """Its ids lie beyond the embedding, where an indexed array gives its last row without a word."""
+    monkeypatch.setenv("JAXSCORE_CACHE", str(tmp_path / "cache"))
+    change(folder / "tokenizer.json", '"b": 2', '"b": 200')
+    rng = np.random.default_rng(0)
+    rows = [f"a {'b' if i % 3 else 'a'} a,{rng.random()}" for i in range(20)]
+    (tmp_path / "data.csv").write_text("\n".join(["sentence,y", *rows]))
+    (tmp_path / "card.toml").write_text(CARD)
+    with pytest.raises(ModelError, match="200"):
+        jaxscore.score(folder, tmp_path / "card.toml", out=None)
 
 
 def test_a_damaged_tokenizer(folder):

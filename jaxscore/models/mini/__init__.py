@@ -1,0 +1,1 @@
+"""The embedded model: how it was made, and its files."""

@@ -131,6 +131,7 @@ def fit(
         Those parameters, their held-out loss in nats a token, and the step they are from.
     """
     params = jax.tree.map(jnp.asarray, initial_params(arch, seed, "float32"))
+    # no decay of norms and biases; stacked over layers, they have two axes, so their names tell
     matrices = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("scale", "bias"), params)
     rate = optax.warmup_cosine_decay_schedule(0.0, RATE, max(1, round(WARM_UP * steps)), steps, RATE / 20)
     adam = optax.adamw(rate, b2=0.99, weight_decay=DECAY, mask=matrices)
@@ -180,9 +181,9 @@ def save(folder: Path, config: GPT2Config, params: Params, tokenizer: Tokenizer)
 def summary(texts: list[str], tokens: int, loss: float, unigram: float) -> str:
     """The lines of the model card's table of held-out figures."""
     text = "".join(texts)
-    bits = {"nats a token": 1.0, "bits a byte": tokens / len(text.encode()) / math.log(2)}
-    bits["bits a character"] = tokens / len(text) / math.log(2)
-    return "\n".join(f"| {unit} | {loss * f:.4f} | {unigram * f:.4f} |" for unit, f in bits.items())
+    bits = tokens / math.log(2)
+    units = {"nats a token": 1.0, "bits a byte": bits / len(text.encode()), "bits a character": bits / len(text)}
+    return "\n".join(f"| {unit} | {loss * f:.4f} | {unigram * f:.4f} |" for unit, f in units.items())
 
 
 def main() -> None:
