@@ -161,7 +161,12 @@ def _chosen(attrs: Mapping[str, Any]) -> list[RenderableType]:
     score, error, r = (three_decimals(attrs[f"chosen_{key}"]) for key in ("score", "error", "r"))
     layer = Text(f"{_MARK}{printable(attrs['chosen_layer'])}", style="bold green", overflow="fold")
     layer.append(f", chosen on inner folds ({printable(attrs['chosen_votes'])})", style="not bold")
-    return [Text(), layer, Text(f"  nested score {score} ± {error}, r {r}", style="bold green"), _note(attrs["chosen_how"])]
+    return [
+        Text(),
+        layer,
+        Text(f"  nested score {score} ± {error}, r {r}", style="bold green"),
+        _note(attrs["chosen_how"]),
+    ]
 
 
 def _note(sentence: str) -> Text:

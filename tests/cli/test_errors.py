@@ -32,8 +32,14 @@ def complaint(ran, *words: str) -> None:
         ("run mini -b Simulated2026-encodng", ["Unknown benchmark", "Did you mean 'Simulated2026-encoding'?"]),
         ("run mini -b absent.toml", ["no card absent.toml", "jaxscore ls benchmarks"]),
         ("run mini -b Simulated2026-encoding -b nothing", ["Unknown benchmark 'nothing'"]),
-        ("run TINY SIM --layers encoder.h.7", ["No layer 'encoder.h.7'", "'encoder.h.1'", "0 (drop) to 2 (encoder.h.1)"]),
-        ("run TINY SIM --splits shufled", ["Unknown splits 'shufled'", "Did you mean 'shuffled'?", "contiguous, grouped"]),
+        (
+            "run TINY SIM --layers encoder.h.7",
+            ["No layer 'encoder.h.7'", "'encoder.h.1'", "0 (drop) to 2 (encoder.h.1)"],
+        ),
+        (
+            "run TINY SIM --splits shufled",
+            ["Unknown splits 'shufled'", "Did you mean 'shuffled'?", "contiguous, grouped"],
+        ),
         ("run TINY SIM --pooling lst", ["Unknown pooling 'lst'", "Did you mean 'last'?", "last, mean, sum"]),
         ("run TINY SIM --context topic", ["Unknown context 'topic'", "passage, story, sentence"]),
         ("run TINY SIM --context story", ["name no story", "--context sentence"]),
@@ -273,7 +279,10 @@ def test_no_network_for_the_hub(cli):
 
 def test_no_network_for_the_data(cli, tiny, tmp_path):
     complaint(
-        cli("run", tiny), "s3://brainio-language/Pereira2018.nc could not be fetched", "--data FILE", "embedded benchmark"
+        cli("run", tiny),
+        "s3://brainio-language/Pereira2018.nc could not be fetched",
+        "--data FILE",
+        "embedded benchmark",
     )
     assert not (tmp_path / "jaxscore-results" / "Pereira2018-encoding").exists()
 

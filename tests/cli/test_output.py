@@ -51,7 +51,10 @@ def test_ls(cli):
     assert both.out == f"{models.out}\n{benchmarks.out}"
     names = [line.split()[0] for line in models.out.splitlines()]
     assert names[:2] == ["mini", "gpt2"]
-    assert [line.split()[0] for line in benchmarks.out.splitlines()] == ["Pereira2018-encoding", "Simulated2026-encoding"]
+    assert [line.split()[0] for line in benchmarks.out.splitlines()] == [
+        "Pereira2018-encoding",
+        "Simulated2026-encoding",
+    ]
     assert "SIMULATED" in benchmarks.out
 
 

@@ -1,0 +1,102 @@
+"""Stimuli in their context: one slot each, the last word pooled, the start token once, windows that slide."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jaxscore.contexts.alignment import Tokens
+from jaxscore.contexts.windows import group_stimuli, make_windows
+from jaxscore.errors import ModelError
+
+START = [99]
+
+
+def tokens(*ids: int, words: tuple[tuple[int, int], ...] | None = None) -> Tokens:
+    return Tokens(np.array(ids, np.int32), words or ((0, len(ids) - 1),))
+
+
+CHAIN = [tokens(1, 2), tokens(3, 4, 5), tokens(6), tokens(7, 8)]
+
+
+def seen(windows) -> dict[int, tuple[list[int], int, int]]:
+    """Stimulus -> what the model reads up to the pooled token, first and last pooled position."""
+    return {s.stimulus: (w.tokens[: s.last + 1].tolist(), s.first, s.last) for w in windows for s in w.slots}
+
+
+def test_groups_keep_their_order():
+    assert group_stimuli(["b", "a", "b", "c", "a"]) == [[0, 2], [1, 4], [3]]
+
+
+def test_a_causal_model_reads_a_context_once():
+    (window,) = make_windows([[0, 1, 2, 3]], CHAIN, START, causal=True, limit=20)
+    assert window.tokens.tolist() == [99, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert [(slot.stimulus, slot.first, slot.last) for slot in window.slots] == [
+        (0, 1, 2),
+        (1, 3, 5),
+        (2, 6, 6),
+        (3, 7, 8),
+    ]
+
+
+def test_a_bidirectional_model_sees_nothing_to_the_right():
+    windows = make_windows([[0, 1, 2, 3]], CHAIN, START, causal=False, limit=20)
+    assert [window.tokens.tolist() for window in windows] == [
+        [99, 1, 2],
+        [99, 1, 2, 3, 4, 5],
+        [99, 1, 2, 3, 4, 5, 6],
+        [99, 1, 2, 3, 4, 5, 6, 7, 8],
+    ]
+    assert all(slot.last == len(window.tokens) - 1 for window in windows for slot in window.slots)
+
+
+def test_contexts_know_nothing_of_each_other():
+    windows = make_windows([[0, 2], [1, 3]], CHAIN, START, causal=True, limit=20)
+    assert [window.tokens.tolist() for window in windows] == [[99, 1, 2, 6], [99, 3, 4, 5, 7, 8]]
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_beyond_the_limit_the_window_slides_and_keeps_its_start(causal):
+    found = seen(make_windows([[0, 1, 2, 3]], CHAIN, START, causal=causal, limit=6))
+    assert found == {
+        0: ([99, 1, 2], 1, 2),
+        1: ([99, 1, 2, 3, 4, 5], 3, 5),
+        2: ([99, 2, 3, 4, 5, 6], 5, 5),
+        3: ([99, 4, 5, 6, 7, 8], 4, 5),
+    }
+
+
+def test_at_the_limit_and_one_below():
+    exactly = make_windows([[0, 1]], CHAIN, START, causal=True, limit=6)
+    assert [len(window.tokens) for window in exactly] == [6]
+    below = make_windows([[0, 1]], CHAIN, START, causal=True, limit=5)
+    assert [window.tokens.tolist() for window in below] == [[99, 1, 2], [99, 2, 3, 4, 5]]
+
+
+def test_a_stimulus_longer_than_the_window_is_pooled_where_it_is_seen():
+    (window,) = make_windows([[0]], [tokens(*range(10))], START, causal=True, limit=4)
+    (slot,) = window.slots
+    assert window.tokens.tolist() == [99, 7, 8, 9]
+    assert (slot.first, slot.last) == (1, 3)  # the start token is not pooled
+
+
+def test_trailing_tokens_are_read_by_the_next_stimulus_but_not_pooled():
+    spaced = tokens(1, 2, 50, words=((0, 0), (1, 1)))
+    (window,) = make_windows([[0, 1]], [spaced, tokens(3)], [], causal=True, limit=9)
+    assert window.tokens.tolist() == [1, 2, 50, 3]
+    assert [(slot.first, slot.last) for slot in window.slots] == [(0, 1), (3, 3)]
+    alone = make_windows([[0, 1]], [spaced, tokens(3)], [], causal=False, limit=9)
+    assert [window.tokens.tolist() for window in alone] == [[1, 2], [1, 2, 50, 3]]
+
+
+def test_one_sentence_in_a_chain_of_itself():
+    """Only the first one stands at the start; each later one sees all those before it."""
+    repeated = [tokens(1, 2, 3)] * 4
+    (window,) = make_windows([range(4)], repeated, START, causal=True, limit=20)
+    assert window.tokens.tolist() == [99] + [1, 2, 3] * 4
+    assert [(slot.first, slot.last) for slot in window.slots] == [(1 + 3 * i, 3 + 3 * i) for i in range(4)]
+
+
+def test_no_room():
+    with pytest.raises(ModelError, match="A window of 1 tokens has no room beside 1 start tokens"):
+        make_windows([[0]], CHAIN, START, causal=True, limit=1)

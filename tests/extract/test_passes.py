@@ -1,0 +1,121 @@
+"""The pass: how texts are cut, batched and padded changes no number; pooling is what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jaxscore.contexts.alignment import start_tokens, tokenise
+from jaxscore.contexts.windows import Slot, Window, group_stimuli, make_windows
+from jaxscore.extract.passes import extract
+from jaxscore.models import LanguageModel, load_model
+from jaxscore.models.transformer import Transformer
+
+TEXTS = ["The otter mends.", "A \u201cquiet\u201d café  ", "One stone", "in the rain it leaves", "x", "東京 again."]
+LABELS = list("ppqppq")
+LAYERS = range(3)
+
+
+@pytest.fixture(scope="module")
+def model(tiny) -> LanguageModel:
+    return load_model(tiny)
+
+
+@pytest.fixture(scope="module")
+def transformer(model) -> Transformer:
+    return model.transformer()
+
+
+@pytest.fixture(scope="module")
+def stimuli(model):
+    return tokenise(model.tokenizer, TEXTS, [f"s{i}" for i in range(len(TEXTS))])
+
+
+def full_states(transformer: Transformer, tokens: np.ndarray) -> np.ndarray:
+    """States of every token of one unpadded text [layer, token, feature]."""
+    pool = np.eye(len(tokens), dtype=np.float32)[None]
+    return np.asarray(transformer(tokens[None], np.array([len(tokens)]), pool))[:, 0]
+
+
+def equal(a: np.ndarray, b: np.ndarray) -> None:
+    assert a.shape == b.shape
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("bos", ["never", "always"])
+@pytest.mark.parametrize("limit", [64, 30])
+def test_one_causal_pass_equals_a_window_per_stimulus(model, transformer, stimuli, bos, limit):
+    groups, start = group_stimuli(LABELS), start_tokens(model.tokenizer, bos)
+    shared = make_windows(groups, stimuli, start, causal=True, limit=limit)
+    alone = make_windows(groups, stimuli, start, causal=False, limit=limit)
+    assert len(shared) < len(alone) == len(TEXTS)
+    equal(extract(transformer, shared, LAYERS), extract(transformer, alone, LAYERS))
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "sum"])
+def test_pooling_by_hand(transformer, stimuli, pooling):
+    windows = make_windows(group_stimuli(LABELS), stimuli, [], causal=True, limit=64)
+    found = extract(transformer, windows, LAYERS, pooling=pooling)
+    expected = np.empty_like(found)
+    for window in windows:
+        states = full_states(transformer, window.tokens)
+        for slot in window.slots:
+            own = states[:, slot.first : slot.last + 1]
+            expected[:, slot.stimulus] = {"last": own[:, -1], "mean": own.mean(1), "sum": own.sum(1)}[pooling]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 1}, {"batch_size": 2}, {"batch_size": 5}], ids=str)
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_batch_size_changes_nothing(transformer, stimuli, options, pooling):
+    windows = make_windows([[i] for i in range(len(TEXTS))], stimuli, [], causal=True, limit=64)
+    default = extract(transformer, windows, LAYERS, pooling=pooling)
+    equal(extract(transformer, windows, LAYERS, pooling=pooling, **options), default)
+
+
+def test_padding_changes_nothing(transformer, stimuli):
+    """Each text alone, unpadded, against all of them padded to the longest."""
+    windows = make_windows([[i] for i in range(len(TEXTS))], stimuli, [], causal=True, limit=64)
+    long = Window(np.arange(60, dtype=np.int32), (Slot(len(TEXTS), 0, 59),))
+    found = extract(transformer, [*windows, long], LAYERS, batch_size=len(TEXTS) + 1)
+    for window in [*windows, long]:
+        (slot,) = window.slots
+        equal(found[:, slot.stimulus], full_states(transformer, window.tokens)[:, slot.last])
+
+
+def test_order_of_windows_changes_nothing(transformer, stimuli):
+    windows = make_windows(group_stimuli(LABELS), stimuli, [], causal=False, limit=64)
+    equal(extract(transformer, windows[::-1], LAYERS), extract(transformer, windows, LAYERS))
+
+
+def test_layers_are_those_asked_for(transformer, stimuli):
+    windows = make_windows(group_stimuli(LABELS), stimuli, [], causal=True, limit=64)
+    every = extract(transformer, windows, LAYERS)
+    assert every.shape == (3, len(TEXTS), 16)
+    assert every.dtype == np.float32
+    np.testing.assert_array_equal(extract(transformer, windows, [2, 0]), every[[2, 0]])
+
+
+def test_one_sentence_repeated_in_a_chain(model, transformer):
+    """Position by position: a token's state depends on what stands before it, and on nothing after it."""
+    start = start_tokens(model.tokenizer, "always")
+    repeated = tokenise(model.tokenizer, ["The otter"] * 3, list("abc"))
+    (window,) = make_windows([[0, 1, 2]], repeated, start, causal=True, limit=64)
+    found = extract(transformer, [window], LAYERS)
+    length = len(repeated[0].ids)
+    assert window.tokens.tolist() == start + repeated[0].ids.tolist() * 3
+    for i in range(3):
+        upto = window.tokens[: 1 + (i + 1) * length]
+        equal(found[:, i], full_states(transformer, upto)[:, -1])
+    assert np.abs(found[:, 0] - found[:, 1]).max() > 1e-2
+    # the start token changes what follows it
+    (bare,) = make_windows([[0, 1, 2]], repeated, [], causal=True, limit=64)
+    assert np.abs(extract(transformer, [bare], LAYERS)[2] - found[2]).max() > 1e-2
+
+
+def test_progress_counts_stimuli(transformer, stimuli):
+    windows = make_windows(group_stimuli(LABELS), stimuli, [], causal=False, limit=64)
+    steps = []
+    extract(transformer, windows, LAYERS, batch_size=2, step=steps.append)
+    assert sum(steps) == len(TEXTS)
+    assert len(steps) >= 3
