@@ -57,10 +57,10 @@ class Context(Part):
 
 
 class Splits(Part):
-    """Cross-validation: scheme, number of folds, seed."""
+    """Cross-validation: scheme, number of folds (one tests, one chooses the layer, the rest train), seed."""
 
     scheme: Literal["shuffled", "contiguous", "grouped"]
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=3)] = 5
     seed: int = 1
 
 

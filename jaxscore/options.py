@@ -40,6 +40,12 @@ class Options:
                     f"Choose from: {', '.join(known)}.",
                 )
 
+        if self.folds is not None and self.folds < 3:
+            raise JaxscoreError(
+                f"{self.folds} folds are too few: one is tested, one chooses the layer, the rest trains",
+                "Give --folds 3 or more.",
+            )
+
     def in_force(self, card: Card) -> Card:
         """The card with the options put in."""
         changes = {
@@ -47,7 +53,10 @@ class Options:
             "regression": self._regression(card.regression),
             "context": card.context.model_copy(update={"group": self.context or card.context.group}),
             "splits": card.splits.model_copy(
-                update={"scheme": self.splits or card.splits.scheme, "folds": self.folds or card.splits.folds}
+                update={
+                    "scheme": self.splits or card.splits.scheme,
+                    "folds": card.splits.folds if self.folds is None else self.folds,
+                }
             ),
         }
         if self.data:
@@ -57,7 +66,7 @@ class Options:
 
     def _regression(self, regression: Regression) -> Regression:
         asked = regression.model_dump()
-        if self.regression:
+        if self.regression is not None:
             solver, _, alpha = self.regression.partition(":")
             asked["solver"] = solver
             if alpha:

@@ -1,4 +1,4 @@
-"""What the tests share: surroundings of their own, a tiny checkpoint, a small study, and the command line in this process."""
+"""What the tests share: surroundings of their own, a tiny checkpoint, a small study, the command line in-process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def surroundings(tmp_path, tmp_path_factory, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write_gpt2(folder: Path, *, layers: int = 2, width: int = 16, positions: int = 64, seed: int = 0) -> Path:
+def write_gpt2(folder: Path, *, layers: int = 2, width: int = 16, positions: int = 256, seed: int = 0) -> Path:
     """Write a checkpoint folder: GPT-2 with random weights, biases and norms, and a byte-level BPE of few merges."""
     from safetensors.numpy import save_file
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors

@@ -86,7 +86,7 @@ def test_other_sources_stay_as_they_are(write, source):
         ('source = "mine.csv"', "source = 3", ["data.source: ", "string", "3"]),
         ('source = "mine.csv"', 'source = ""', ["data.source: ", "at least 1 character"]),
         ('scheme = "shuffled"', 'scheme = "shufled"', ["splits.scheme: ", "'shuffled'", "'shufled'"]),
-        ('scheme = "shuffled"', 'scheme = "shuffled"\nfolds = 1', ["splits.folds: ", "greater than or equal to 2"]),
+        ('scheme = "shuffled"', 'scheme = "shuffled"\nfolds = 1', ["splits.folds: ", "greater than or equal to 3"]),
         ('scheme = "shuffled"', 'scheme = "shuffled"\nfolds = "five"', ["splits.folds: ", "integer", "'five'"]),
         ('solver = "ols"', 'solver = "lasso"', ["regression.solver: ", "'ols' or 'ridge'", "'lasso'"]),
         ('solver = "ols"', 'solver = "ridge"', ["regression: ", "ridge needs alpha"]),

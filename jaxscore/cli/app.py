@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -46,6 +47,7 @@ def main() -> None:
     """Run the command line; errors of the input end with one message and exit code 2."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments  # accepted anywhere on the line
+    previous = signal.signal(signal.SIGINT, _interrupted)
     try:
         app([argument for argument in arguments if argument != "--debug"])
     except JaxscoreError as error:
@@ -53,9 +55,6 @@ def main() -> None:
             raise
         _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("interrupted; nothing half-written is left, run the same command again to go on")
-        sys.exit(130)
     except BrokenPipeError:  # `jaxscore ls | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -64,6 +63,13 @@ def main() -> None:
             raise
         _complain(f"{type(error).__name__}: {error}\nThis is a defect of jaxscore. Add --debug for the traceback.")
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    _complain("interrupted; nothing half-written is left, run the same command again to go on")
+    sys.exit(130)
 
 
 def _complain(message: str) -> None:

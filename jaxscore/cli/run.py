@@ -118,14 +118,14 @@ def _bars(console):
 
     return Progress(
         TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-        console=console, transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
 
 
 def _explain(console, record: dict) -> None:
     seconds = ", ".join(f"{name} {value:.2f}" for name, value in record["seconds"].items())
-    console.print(f"seconds: {seconds}", highlight=False)
-    console.print(f"device: {record['device']}", highlight=False)
+    console.print(f"seconds: {seconds}", highlight=False, soft_wrap=True)
+    console.print(f"device: {record['device']}", highlight=False, soft_wrap=True)
     for part, rows in record["result"]["regression"].items():
         for row in rows:
             condition = "full rank not reached" if row["condition"] is None else f"condition <= {row['condition']:.1e}"
@@ -133,4 +133,5 @@ def _explain(console, record: dict) -> None:
                 f"{part} {row['layer']}: {row['paths']}, rank {row['rank'][0]}-{row['rank'][1]}, {condition}",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )

@@ -13,6 +13,7 @@ from jaxscore import __version__
 from jaxscore.cards import Card
 from jaxscore.contexts.alignment import start_tokens, tokenise
 from jaxscore.contexts.windows import group_stimuli, make_windows
+from jaxscore.errors import ModelError
 from jaxscore.extract.cache import activations_path, read_activations, write_activations
 from jaxscore.extract.passes import extract
 from jaxscore.models import LanguageModel
@@ -58,6 +59,12 @@ def activations(
         return states, start
     with reporter.phase("tokenise"):
         tokens = tokenise(model.tokenizer, sentences, ids)
+        largest = max([*start, *(int(stimulus.ids.max()) for stimulus in tokens)])
+        if largest >= model.arch.vocabulary:  # an index beyond an array would silently give its last row
+            raise ModelError(
+                f"{model.name}: the tokenizer gives token {largest}, the embedding has {model.arch.vocabulary} rows",
+                "Check that tokenizer.json and the weights belong together.",
+            )
         groups = group_stimuli(contexts.tolist())
         windows = make_windows(groups, tokens, start, causal=model.arch.causal, limit=about["window"])
     with reporter.phase("load", model.weight_bytes() or None) as step:

@@ -117,10 +117,12 @@ def attention(
     """Multi-head attention. Texts are padded on the right, so a causal model needs no mask for the padding."""
     text, token, width = x.shape
     q, k, v = jnp.split(linear(p["qkv"], x).reshape(text, token, 3 * arch.heads, width // arch.heads), 3, axis=2)
+    if x.dtype == jnp.float16:  # CPUs have no such product; and float16 overflows in the logits
+        q, k, v = (part.astype(jnp.float32) for part in (q, k, v))
     mixed = jax.nn.dot_product_attention(
         q, k, v, is_causal=arch.causal, key_value_seq_lengths=None if arch.causal else lengths
     )
-    return linear(p["out"], mixed.reshape(text, token, width))
+    return linear(p["out"], mixed.reshape(text, token, width).astype(x.dtype))
 
 
 def block(arch: Architecture, p: Params, x: Float[Array, "text token feature"], lengths: Int[Array, " text"]):

@@ -73,7 +73,10 @@ def weight_files(folder: Path) -> list[Path]:
     if single.is_file():
         return [single]
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ModelError(f"{index} is not an index of weight files", "Download the checkpoint again.") from None
         if absent := [name for name in names if not (folder / name).is_file()]:
             raise ModelError(
                 f"{index} names {len(absent)} files that are not in the folder: {', '.join(absent[:3])}",

@@ -40,6 +40,8 @@ class LanguageModel:
             raise JaxscoreError(
                 f"Unknown dtype {dtype!r}. {did_you_mean(dtype, DTYPES)}", f"Choose from {', '.join(DTYPES)}."
             )
+        if seed < 0:
+            raise JaxscoreError(f"seed is {seed}, expected 0 or more", "Give --seed 0, 1, 2, ...")
         self.checkpoint = checkpoint
         self.untrained = untrained
         self.seed = seed
@@ -84,6 +86,7 @@ class LanguageModel:
         Raises:
             ModelError: for a configuration with an attribute that is neither understood nor at its default.
         """
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
 
         from jaxscore.models.families import HARMLESS
@@ -91,7 +94,7 @@ class LanguageModel:
         family = self.family
         try:
             config = AutoConfig.from_pretrained(self.checkpoint.folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
             raise ModelError(
                 f"{self.checkpoint.folder / 'config.json'} is not a configuration: {str(error).splitlines()[0]}",
                 "Save the checkpoint again with model.save_pretrained(folder).",
@@ -110,16 +113,28 @@ class LanguageModel:
                 "Scoring it anyway would be scoring a different model.",
             )
         try:
-            return family.read(config)
+            arch = family.read(config)
         except KeyError as error:
             raise ModelError(f"{self.checkpoint.name} uses the activation {error}, which is not supported") from None
+        if arch.width % arch.heads:
+            raise ModelError(
+                f"{self.checkpoint.folder / 'config.json'}: {arch.heads} heads (n_head or num_attention_heads) do not divide the width {arch.width}",
+                "Correct config.json.",
+            )
+        return arch
 
     @cached_property
     def tokenizer(self):
         """The transformers tokenizer of the checkpoint."""
         from transformers import AutoTokenizer
 
+        # without any file the library makes a tokenizer out of nothing, to which every word is unknown
+        absent = not any(
+            f for name in ("tokenizer.json", "vocab*", "*.model") for f in self.checkpoint.folder.glob(name)
+        )
         try:
+            if absent:
+                raise OSError("no tokenizer.json")
             return AutoTokenizer.from_pretrained(self.checkpoint.folder)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(

@@ -66,6 +66,8 @@ def cross_validate(
         DataError: if rows do not match, values are not finite, or a fold is too small.
     """
     X = [np.asarray(x) for x in X]
+    if inner is not None and len(folds) < 3:
+        raise DataError(f"{len(folds)} folds leave none to train on beside an outer and an inner one", "Use 3 or more.")
     _check(X, Y, folds, alpha, rcond)
 
     outer = [Split(np.sort(train), (test,)) for train, test in folds]

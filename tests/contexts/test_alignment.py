@@ -83,9 +83,9 @@ def test_a_token_that_spans_two_words_belongs_to_both():
 
 
 def test_empty_offsets_cover_nothing():
-    with pytest.raises(ValueError, match="^ab$"):
+    with pytest.raises(ValueError, match=r"^ab$"):
         align("ab", [(0, 0)])
-    with pytest.raises(ValueError, match="^cd$"):
+    with pytest.raises(ValueError, match=r"^cd$"):
         align("ab cd", [(0, 2)])
 
 

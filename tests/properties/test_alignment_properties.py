@@ -16,7 +16,7 @@ from jaxscore.contexts.windows import group_stimuli, make_windows
 from jaxscore.extract.batches import QUANTUM, choose_lengths, plan
 
 ALPHABETS = st.one_of(
-    st.sampled_from(list("abzAZ019.,;!?'\"-\u2018\u2019\u201c\u201d\u2013\u2014\u2026éüñçøßıİﬁ")),
+    st.sampled_from(list("abzAZ019.,;!?'\"-\u2018\u2019\u201c\u201d\u2013\u2014\u2026éüñçøß\u0131\u0130\ufb01")),
     st.sampled_from(list("e\u0301\u0327\u200b\u200d\ufeff\u00ad")),
     st.sampled_from(list("東京日本語한국어ไทย")),
     st.sampled_from(list("שלוםعربي\u202b\u202c")),

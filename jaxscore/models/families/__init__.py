@@ -48,10 +48,12 @@ MODULES = {
 """`model_type` -> module of this package that defines it in its FAMILIES."""
 
 HARMLESS = frozenset(
-    """_name_or_path architectures transformers_version torch_dtype dtype bos_token_id eos_token_id pad_token_id
-    sep_token_id cls_token_id decoder_start_token_id id2label label2id problem_type num_labels use_cache
-    task_specific_params return_dict output_attentions output_hidden_states model_type attn_pdrop embd_pdrop
-    resid_pdrop attention_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout
+    """_name_or_path _num_labels n_special predict_special_tokens directionality pooler_fc_size
+    pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type architectures
+    transformers_version torch_dtype dtype bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id
+    decoder_start_token_id id2label label2id problem_type num_labels use_cache task_specific_params
+    return_dict output_attentions output_hidden_states model_type attn_pdrop embd_pdrop resid_pdrop
+    attention_dropout hidden_dropout_prob attention_probs_dropout_prob classifier_dropout
     gradient_checkpointing finetuning_task tie_word_embeddings tokenizer_class prefix is_encoder_decoder
     name_or_path n_ctx chunk_size_feed_forward summary_type summary_use_proj summary_activation
     summary_proj_to_labels summary_first_dropout summary_last_dropout output_past cross_attention_hidden_size""".split()
