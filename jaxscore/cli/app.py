@@ -46,6 +46,7 @@ def _options(
 def main() -> None:
     """Run the command line; errors of the input end with one message and exit code 2."""
     arguments = sys.argv[1:]
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is not there is no news
     debug = "--debug" in arguments  # accepted anywhere on the line
     previous = signal.signal(signal.SIGINT, _interrupted)
     try:

@@ -118,8 +118,8 @@ class LanguageModel:
             raise ModelError(f"{self.checkpoint.name} uses the activation {error}, which is not supported") from None
         if arch.width % arch.heads:
             raise ModelError(
-                f"{self.checkpoint.folder / 'config.json'}: {arch.heads} heads (n_head or num_attention_heads) do not divide the width {arch.width}",
-                "Correct config.json.",
+                f"{self.checkpoint.folder / 'config.json'}: {arch.heads} heads do not divide the width {arch.width}",
+                "Correct n_head (GPT-2) or num_attention_heads (BERT) there.",
             )
         return arch
 
