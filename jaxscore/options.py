@@ -67,9 +67,9 @@ class Options:
     def _regression(self, regression: Regression) -> Regression:
         asked = regression.model_dump()
         if self.regression is not None:
-            solver, _, alpha = self.regression.partition(":")
+            solver, colon, alpha = self.regression.partition(":")
             asked["solver"] = solver
-            if alpha:
+            if colon:
                 asked["alpha"] = alpha
             elif solver == "ridge" and asked["alpha"] is None:
                 asked["alpha"] = 1.0

@@ -100,7 +100,7 @@ def score(
     given = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in locals().items()
-        if name not in ("model", "benchmark", "reporter") and value not in (None, False)
+        if name not in ("model", "benchmark", "reporter") and value is not None and value is not False
     }
     reporter = reporter or Reporter()
     options = Options(layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import Annotated, NoReturn
 
 import typer
@@ -48,7 +49,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is not there is no news
     debug = "--debug" in arguments  # accepted anywhere on the line
-    previous = signal.signal(signal.SIGINT, _interrupted)
+    main_thread = threading.current_thread() is threading.main_thread()  # the only one that may handle signals
+    previous = signal.signal(signal.SIGINT, _interrupted) if main_thread else None
     try:
         app([argument for argument in arguments if argument != "--debug"])
     except JaxscoreError as error:
@@ -65,7 +67,8 @@ def main() -> None:
         _complain(f"{type(error).__name__}: {error}\nThis is a defect of jaxscore. Add --debug for the traceback.")
         sys.exit(1)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if main_thread:
+            signal.signal(signal.SIGINT, previous)
 
 
 def _interrupted(*_: object) -> NoReturn:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ def save_result(paths: Paths, record: dict[str, Any], arrays: xr.Dataset, layers
     """
     from jaxscore.report.plots import plot_layers
 
+    start = time.perf_counter()
     encoding = {name: {"zlib": True, "complevel": 1} for name, v in arrays.data_vars.items() if v.dtype.kind == "f"}
     # built in memory: the HDF5 library can crash the process after a write that the disk refused
     content = bytes(arrays.to_netcdf(engine="h5netcdf", encoding=encoding))
@@ -99,7 +101,8 @@ def save_result(paths: Paths, record: dict[str, Any], arrays: xr.Dataset, layers
                 path.name: hashlib.sha256(temporary[path].read_bytes()).hexdigest()
                 for path in (paths.arrays, paths.figure)
             }
-            record = {"schema": SCHEMA, **record, "files": hashes}
+            seconds = record.get("seconds", {}) | {"save": round(time.perf_counter() - start, 3)}
+            record = {"schema": SCHEMA, **record, "seconds": seconds, "files": hashes}
             temporary[paths.record].write_text(
                 json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
