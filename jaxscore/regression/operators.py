@@ -24,11 +24,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dgeqrf, dormqr, dpotrf, dtrtri
+
+SQUARED = 1e4
+"""Largest condition number (of a Gram matrix's factor, scaled) that may be squared: the operators then err by 2e-12."""
 
 Matrix = Float64[np.ndarray, "row column"]
 
@@ -75,15 +78,23 @@ class Diagnosis:
     rank: tuple[int, int]
 
 
-@lru_cache(maxsize=64)
-def contrasts(n: int) -> Matrix:
-    """Orthonormal basis [n - 1, n] of the vectors that sum to zero: a Householder reflection without its first row."""
+def reflection(n: int) -> Float64[np.ndarray, " n"]:
+    """Unit vector u whose reflection I - 2 u u' takes the constant vector to the first axis."""
     u = np.full(n, n**-0.5)
     u[0] += 1.0
-    u /= np.linalg.norm(u)
-    basis = np.eye(n)[1:] - 2.0 * np.outer(u[1:], u)
-    basis.flags.writeable = False
-    return basis
+    return u / np.linalg.norm(u)
+
+
+def contrast(X: Matrix) -> Matrix:
+    """H X: the rows of X in an orthonormal basis H [n - 1, n] of the vectors that sum to zero."""
+    u = reflection(len(X))
+    return X[1:] - np.outer(2.0 * u[1:], u @ X)
+
+
+def expand(W: Matrix) -> Matrix:
+    """W H: from coordinates in that basis back to stimuli."""
+    u = reflection(W.shape[1] + 1)
+    return np.hstack([np.zeros((len(W), 1)), W]) - np.outer(2.0 * (W @ u[1:]), u)
 
 
 def triangular_inverse(R: Matrix, limit: float) -> tuple[Matrix | None, float]:
@@ -91,12 +102,56 @@ def triangular_inverse(R: Matrix, limit: float) -> tuple[Matrix | None, float]:
     diagonal = np.abs(np.diag(R))
     if not len(R) or diagonal.min() <= np.finfo(float).eps * diagonal.max():
         return None, np.inf
-    inverse = solve_triangular(R, np.eye(len(R)), check_finite=False)
+    inverse, _ = dtrtri(R)
     condition = float(np.linalg.norm(R) * np.linalg.norm(inverse))
     if condition >= limit:
         s = np.linalg.svd(R, compute_uv=False)
         condition = float(s[0] / s[-1]) if s[-1] else np.inf
     return inverse, condition
+
+
+def cholesky_inverse(K: Matrix) -> tuple[Matrix | None, float]:
+    """L^-1 of K = L L', and |L|_F |L^-1|_F of K scaled to a unit diagonal, which is what bounds the round-off.
+
+    None where K is not positive definite, or where the bound is above SQUARED: there a Gram matrix has lost too much.
+    """
+    diagonal = np.diag(K)
+    if not len(K) or diagonal.min() <= 0:
+        return None, np.inf
+    scale = diagonal**-0.5
+    L, failed = dpotrf((K * scale * scale[:, None]).T, lower=1)
+    if failed:
+        return None, np.inf
+    inverse, _ = dtrtri(L, lower=1)
+    bound = float(np.linalg.norm(L) * np.linalg.norm(inverse))
+    return (inverse * scale, bound) if bound < SQUARED else (None, bound)
+
+
+def gram_inverse(M: Matrix, alpha: float) -> tuple[Matrix | None, float]:
+    """T with T'T = (M M' + alpha I)^-1 through the Gram matrix, and a bound on its condition number; None if unsafe.
+
+    A few features a thousand times larger than the rest would ruin the small eigenvalues of a kernel. A rotation of the
+    rows that gives those features rows of their own makes it graded, and Cholesky is as accurate as if it were scaled.
+    """
+    energy = np.einsum("rc,rc->c", M, M)
+    large = np.flatnonzero(energy > 1e3 * np.median(energy))
+    if not 0 < len(large) < len(M) // 4:
+        inverse, _ = cholesky_inverse(_plus(M @ M.T, alpha))
+    else:
+        reflectors, tau, *_ = dgeqrf(M[:, large])
+        rotated = dormqr("L", "T", reflectors, tau, M, 64 * M.shape[1])[0]
+        rotated[len(large) :, large] = 0.0
+        inverse, _ = cholesky_inverse(_plus(rotated @ rotated.T, alpha))
+        if inverse is not None:
+            inverse = dormqr("R", "T", reflectors, tau, inverse, 64 * len(inverse))[0]
+    if inverse is None:
+        return None, np.inf
+    return inverse, float(np.sqrt(energy.sum() + alpha * len(M)) * np.linalg.norm(inverse))
+
+
+def _plus(K: Matrix, alpha: float) -> Matrix:
+    K[np.diag_indices_from(K)] += alpha
+    return K
 
 
 @dataclass(frozen=True)
@@ -108,17 +163,27 @@ class Factor:
     condition: float
     rank: int
 
-    def leave_out(self, held: np.ndarray, train: np.ndarray, limit: float) -> Matrix | None:
+    @cached_property
+    def G(self) -> Matrix:
+        """F'F, enough by itself wherever the block that is inverted is well conditioned."""
+        return self.F.T @ self.F
+
+    def leave_out(self, held: np.ndarray, train: np.ndarray, limit: float = np.inf) -> Matrix | None:
         """A[held, train], or None where full rank of the training features under the cut-off is not certain."""
         if len(held) > len(self.F):
             return None
-        Q, R = np.linalg.qr(self.F[:, held])
-        if self.path == "primal":
-            # sigma_min(X_T) >= sigma_min(X) sigma_min(R), R being that of the held-out columns of Q_perp'
+        inverse, _ = cholesky_inverse(self.G[np.ix_(held, held)])
+        if inverse is not None:
+            block = -inverse.T @ (inverse @ self.G[np.ix_(held, train)])
+        else:
+            Q, R = np.linalg.qr(self.F[:, held])
             inverse, _ = triangular_inverse(R, np.inf)
-            if inverse is None or self.condition * np.linalg.norm(inverse) >= limit:
+            if inverse is None:
                 return None
-        return -solve_triangular(R, Q.T @ self.F[:, train], check_finite=False)
+            block = -inverse @ (Q.T @ self.F[:, train])
+        # complement: sigma_min(X_T) >= sigma_min(X) sigma_min(R), R'R being the block of the held-out stimuli
+        certain = self.path != "complement" or self.condition * np.linalg.norm(inverse) < limit
+        return block if certain else None
 
 
 def centred(X: Matrix) -> Matrix:
@@ -131,18 +196,19 @@ def centred(X: Matrix) -> Matrix:
 def factorise(X: Matrix, solver: Solver) -> Factor | None:
     """Make F from the centred features of all stimuli, or None where the rank is not full under the cut-off."""
     n, p = X.shape
-    H, limit = contrasts(n), 1.0 / solver.rcond
-    M = H @ X
-    if solver.alpha:
-        M = np.hstack([M, solver.alpha**0.5 * np.eye(n - 1)])
-        inverse, condition = triangular_inverse(np.linalg.qr(M.T, mode="r"), np.inf)
-        return Factor("ridge", inverse.T @ H, condition, min(n - 1, p))
-    if p < n - 1:
-        Q, R = np.linalg.qr(M, mode="complete")
-        _, condition = triangular_inverse(R[:p], limit)
-        return Factor("primal", Q[:, p:].T @ H, condition, p) if condition < limit else None
-    inverse, condition = triangular_inverse(np.linalg.qr(M.T, mode="r"), limit)
-    return Factor("dual", inverse.T @ H, condition, n - 1) if condition < limit else None
+    M, limit = contrast(X), 1.0 / solver.rcond
+    if solver.alpha or p >= n - 1:
+        inverse, condition = gram_inverse(M, solver.alpha)
+        if inverse is None:
+            tall = M.T if not solver.alpha else np.hstack([M, solver.alpha**0.5 * np.eye(n - 1)]).T
+            inverse, condition = triangular_inverse(np.linalg.qr(tall, mode="r"), np.inf if solver.alpha else limit)
+            inverse = None if inverse is None else inverse.T
+        if not solver.alpha and condition >= limit:
+            return None
+        return Factor("ridge" if solver.alpha else "dual", expand(inverse), condition, min(n - 1, p))
+    Q, R = np.linalg.qr(M, mode="complete")
+    _, condition = triangular_inverse(R[:p], limit)
+    return Factor("complement", expand(Q[:, p:].T), condition, p) if condition < limit else None
 
 
 def reduced(X: Matrix) -> Matrix:
@@ -154,8 +220,8 @@ def reduced(X: Matrix) -> Matrix:
 
 def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple[Matrix, str, int]:
     """A[held, train] of minimum-norm OLS from the training features themselves, the path taken and the rank."""
-    H, mean = contrasts(len(train)), Z[train].mean(0)
-    M, new = H @ (Z[train] - mean), Z[held] - mean
+    mean = Z[train].mean(0)
+    M, new = contrast(Z[train] - mean), Z[held] - mean
     if np.linalg.norm(M) <= 1e-14 * np.linalg.norm(Z):  # nothing but round-off varies in training
         M = np.zeros_like(M)
     wide = M.shape[0] <= M.shape[1]
@@ -168,7 +234,7 @@ def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple
         path, rank = "refit-svd", int(keep.sum())
         inverse = (Vt[keep].T / s[keep]) @ U[:, keep].T
     weights = (new @ Q) @ inverse.T if wide else (new @ inverse) @ Q.T
-    return weights @ H + 1.0 / len(train), path, rank
+    return expand(weights) + 1.0 / len(train), path, rank
 
 
 def fold_operators(

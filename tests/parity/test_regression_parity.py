@@ -173,8 +173,8 @@ def test_the_path_follows_the_measured_rank():
     paths = {
         "rows < features": {"dual"},
         "outliers, wide": {"dual"},
-        "rows > features": {"primal"},
-        "outliers, narrow": {"primal"},
+        "rows > features": {"complement"},
+        "outliers, narrow": {"complement"},
         "training rows cross the features": {"refit-qr"},
         "repeated stimuli, wide": {"refit-qr", "refit-svd"},
         "dead and double, narrow": {"refit-qr"},
