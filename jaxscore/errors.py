@@ -42,6 +42,10 @@ class StoreError(JaxscoreError):
     """A result that could not be written; what was there before is untouched."""
 
 
+class GridEdgeWarning(UserWarning):
+    """Chosen alphas sit on the edge of the grid: a better one may lie beyond it."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean 'gpt2'?" for the nearest known names, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from jaxscore.regression.crossval import mean_present
+from jaxscore.regression.job import mean_present
 
 DEVIATION_SCALE = 1.4826
 """Factor on the median absolute deviation: makes it the standard deviation of a normal sample. The errors of the 2021

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxscore.regression.crossval import CrossValidation, cross_validate
+from jaxscore.regression.estimators import OLS, Ridge
 from jaxscore.regression.operators import Diagnosis
 from jaxscore.regression.splits import make_folds
 
@@ -98,8 +99,8 @@ def encode(
     def run(rows: np.ndarray, present: np.ndarray, scheme: str, inner: np.ndarray | None) -> CrossValidation:
         own = None if groups is None else groups[rows]
         folds = make_folds(scheme, len(rows), folds=protocol.folds, seed=protocol.seed, groups=own)
-        options = {"alpha": protocol.alpha, "rcond": protocol.rcond, "chunk": chunk, "step": step}
-        return cross_validate(X[:, rows], Y[np.ix_(rows, present)], folds, inner=inner, **options)
+        solver = Ridge(protocol.alpha) if protocol.alpha else OLS(protocol.rcond)
+        return cross_validate(X[:, rows], Y[np.ix_(rows, present)], folds, solver, inner=inner, chunk=chunk, step=step)
 
     for k, (name, rows) in enumerate(parts.items()):
         present = np.flatnonzero(usable(Y[rows]))

@@ -1,1 +1,26 @@
-"""Cross-validated regression: arrays in, arrays out; nothing here knows of language."""
+"""Cross-validated regression from features to responses: arrays in, arrays out; no language, no cards."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "cross_validate": "crossval",
+    "CrossValidation": "crossval",
+    "OLS": "estimators",
+    "Ridge": "estimators",
+    "RidgeCV": "estimators",
+    "BandedRidgeCV": "estimators",
+    "PLS": "estimators",
+    "make_folds": "splits",
+    "nested": "splits",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 
-from jaxscore.errors import DataError, JaxscoreError
-from jaxscore.regression.correlation import correlate
-from jaxscore.regression.operators import Diagnosis, Solver, Split, fold_operators
-from jaxscore.regression.splits import Fold
+from jaxscore.errors import DataError, GridEdgeWarning, JaxscoreError, did_you_mean
+from jaxscore.regression.checks import check_features, check_responses
+from jaxscore.regression.delays import delayed
+from jaxscore.regression.estimators import OLS, Solver, make_solver
+from jaxscore.regression.hardware import choose_hardware
+from jaxscore.regression.job import Job, Step
+from jaxscore.regression.labels import Labels
+from jaxscore.regression.missing import patterns
+from jaxscore.regression.operators import PATHS, Diagnosis
+from jaxscore.regression.products import Scores, columns
+from jaxscore.regression.scores import check_scores
+from jaxscore.regression.splits import Fold, check_folds, make_folds
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from jax.sharding import Mesh
 
 
 @dataclass(frozen=True)
@@ -22,133 +33,149 @@ class CrossValidation:
     """What `cross_validate` found.
 
     Attributes:
-        r: Pearson r on held-out stimuli [layer, fold, neuroid]; NaN where it is not defined.
+        scores: each score on held-out stimuli [layer, fold, neuroid]; NaN where it is not defined.
         inner_r: None, or [layer, fold, inner neuroid]: for each fold, the mean r over the OTHER folds when they are
             predicted without that fold, so that a choice among layers made for a fold never saw it.
+        pooled_r2: None, or R2 over all folds together [layer, neuroid]: 1 - sum of squared errors / sum of squared
+            deviations from each fold's training mean.
+        alphas: None, or the alpha chosen in training [layer, fold, neuroid].
+        weights: None, or the weights of the feature spaces chosen in training [layer, fold, neuroid, space].
         diagnoses: for each layer, how its operators were made.
+        labels: what the axes are called, if the inputs said it.
     """
 
-    r: Float[np.ndarray, "layer fold neuroid"]
+    scores: Scores
     inner_r: Float[np.ndarray, "layer fold inner"] | None
+    pooled_r2: Float[np.ndarray, "layer neuroid"] | None
+    alphas: Float[np.ndarray, "layer fold neuroid"] | None
+    weights: Float[np.ndarray, "layer fold neuroid space"] | None
     diagnoses: list[Diagnosis]
+    labels: Labels
+
+    @property
+    def r(self) -> Float[np.ndarray, "layer fold neuroid"]:
+        """Pearson r on held-out stimuli."""
+        return self.scores["pearson"]
+
+    @property
+    def undefined(self) -> int:
+        """How many neuroids lack a score in some layer and fold."""
+        return int(np.logical_or.reduce([np.isnan(values).any((0, 1)) for values in self.scores.values()]).sum())
+
+    def dataset(self) -> xr.Dataset:
+        """Everything as an xarray Dataset, with the coordinates that X and Y came with."""
+        return self.labels.dataset(self)
 
 
 def cross_validate(
-    X: Float[np.ndarray, "layer stimulus feature"] | Sequence[Float[np.ndarray, "stimulus _"]],
-    Y: Float[np.ndarray, "stimulus neuroid"],
-    folds: Sequence[Fold],
+    X: Float[np.ndarray, "layer stimulus feature"] | Sequence[Float[np.ndarray, "stimulus _"]] | xr.DataArray,
+    Y: Float[np.ndarray, "stimulus neuroid"] | xr.DataArray,
+    folds: Sequence[Fold] | str | int | object = 5,
+    solver: Solver | str | None = None,
     *,
-    alpha: float = 0.0,
-    rcond: float = 1e-6,
+    scores: Sequence[str] = ("pearson",),
+    groups: Sequence | None = None,
+    delays: Sequence[int] | None = None,
+    runs: Sequence | None = None,
     inner: Int[np.ndarray, " inner"] | None = None,
+    path: str = "auto",
     dtype: str = "float32",
     chunk: int | None = None,
     threads: int | None = None,
-    step: Callable[[str, int], None] | None = None,
+    mesh: Mesh | None = None,
+    step: Step | None = None,
 ) -> CrossValidation:
-    """Predict held-out responses from features, by minimum-norm OLS (alpha = 0) or ridge, and correlate.
+    """Predict held-out responses from features, and score the predictions.
 
-    The numbers are those of scikit-learn's LinearRegression and Ridge in float64, refitted for each fold.
+    The numbers are those of scikit-learn's LinearRegression, Ridge, RidgeCV or GridSearchCV in float64, refitted for
+    each fold; alphas and weights are chosen inside the training stimuli of each fold.
 
     Args:
         X: features of every layer; layers may differ in width.
-        Y: responses; no NaN.
-        folds: (train, test) index pairs whose test sets partition the stimuli.
-        alpha: ridge penalty in scikit-learn's convention; 0 is OLS.
-        rcond: OLS: singular values of the centred training features under rcond x the largest are zero.
+        Y: responses; those of a neuroid that are NaN are left out for that neuroid alone.
+        folds: a scheme's name, a number of contiguous folds, a splitter of scikit-learn, or (train, test) index pairs.
+        solver: OLS(), Ridge(...), RidgeCV(...), BandedRidgeCV(...), PLS(...), or "ols", "ridge:ALPHA"; by default OLS.
+        scores: of "pearson", "pearson-eps", "spearman", "r2".
+        groups: of the stimuli (passages, runs, subjects), for grouped folds, outer and inner.
+        delays: predict row t from the features of rows t - delay; before the first row of a run they are 0.
+        runs: the run of each row, if delays must not reach from one into the next.
         inner: indices of the neuroids for which `inner_r` is computed as well.
-        dtype: of the product with the responses: "float32" (|delta r| <= 1e-5) or "float64".
-        chunk: neuroids per product.
-        threads: layers whose operators are made at the same time; by default the number of usable processors.
+        path: "auto", "dual" (rows <= features and all that is not much longer), "primal" (many more rows than
+            features) or "refit" (each fold from its features).
+        dtype: of the products with the responses: "float32" (|delta r| <= 1e-5) or "float64".
+        chunk: neuroids per product; by default chosen from the free memory.
+        threads: of the host; by default the number of usable processors.
+        mesh: devices to compute on, with axes "layer" and "voxel"; by default all local ones.
         step: called as step(phase, amount) with phase "operators" (layers) or "voxels" (neuroids), for progress bars.
 
     Raises:
-        DataError: if rows do not match, values are not finite, or a fold is too small.
+        DataError: if rows do not match, features are not finite, a neuroid has no responses, or a fold is too small.
+        JaxscoreError: for an unknown solver, score, scheme or path.
     """
-    X = [np.asarray(x) for x in X]
+    solver, names = make_solver(solver or OLS()), check_scores(scores)
+    if path not in PATHS:
+        raise JaxscoreError(f"Unknown path {path!r}. {did_you_mean(path, PATHS)}".strip(), f"Choose from: {PATHS}.")
+    X, Y, labels = Labels.take(X, Y)
+    X = check_features(X, Y)
+    check_responses(Y)
+    folds = check_folds(make_folds(folds, len(Y), groups=groups), len(Y))
     if inner is not None and len(folds) < 3:
         raise DataError(f"{len(folds)} folds leave none to train on beside an outer and an inner one", "Use 3 or more.")
-    _check(X, Y, folds, alpha, rcond)
-
-    outer = [Split(np.sort(train), (test,)) for train, test in folds]
-    pairs = [] if inner is None else _pairs(folds)
-
-    def one(x: np.ndarray):
-        made = fold_operators(x, outer + pairs, Solver(alpha, rcond))
-        if step:
-            step("operators", 1)
-        return made
-
-    # LAPACK on matrices of this size gains nothing from threads of its own: one layer a thread instead
-    with threadpool_limits(1), ThreadPoolExecutor(threads or _processors()) as pool:
-        operators, diagnoses = zip(*pool.map(one, X), strict=True)
-    k = len(folds)
-
-    def product(sets: slice, splits: list[Split], responses: np.ndarray) -> np.ndarray:
-        report = (lambda amount: step("voxels", amount)) if step else None
-        tests = [test for split in splits for test in split.tests]
-        return correlate([rows[sets] for rows in operators], tests, responses, dtype=dtype, chunk=chunk, step=report)
-
-    r = product(slice(k), outer, Y)
-    inner_r = None if inner is None else _inner_means(product(slice(k, None), pairs, Y[:, inner]), k)
-    return CrossValidation(r, inner_r, list(diagnoses))
-
-
-def mean_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
-    """Mean over an axis that skips NaN; NaN where nothing is left."""
-    count = np.isfinite(values).sum(axis)
-    total = np.nansum(values, axis, dtype=np.float64)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def _pairs(folds: Sequence[Fold]) -> list[Split]:
-    """Every pair of folds left out together, each of the two predicted without the other."""
-    everything = np.sort(np.concatenate([test for _, test in folds]))
-    return [
-        Split(np.setdiff1d(everything, np.concatenate([a, b])), (a, b)) for (_, a), (_, b) in combinations(folds, 2)
-    ]
-
-
-def _inner_means(r: Float[np.ndarray, "layer set neuroid"], k: int) -> Float[np.ndarray, "layer fold neuroid"]:
-    """Mean over i of r on fold i when folds i and j are left out, for each fold j."""
-    seen_for: list[list[int]] = [[] for _ in range(k)]
-    for pair, (a, b) in enumerate(combinations(range(k), 2)):
-        seen_for[b].append(2 * pair)  # fold a, predicted without b
-        seen_for[a].append(2 * pair + 1)
-    return np.stack([mean_present(r[:, sets], 1) for sets in seen_for], axis=1)
-
-
-def _check(X: list[np.ndarray], Y: np.ndarray, folds: Sequence[Fold], alpha: float, rcond: float) -> None:
-    if not X:
-        raise DataError("No layers: X is empty", "Pass X as [layer, stimulus, feature].")
-    if not (np.isfinite(alpha) and alpha >= 0):
-        raise JaxscoreError(f"alpha is {alpha}, expected a number >= 0", "alpha = 0 is OLS; ridge wants alpha > 0.")
-    if not 0 < rcond < 1:
-        raise JaxscoreError(f"rcond is {rcond}, expected a number between 0 and 1", "The default is --rcond 1e-6.")
-    for i, x in enumerate(X):
-        if x.ndim != 2 or len(x) != len(Y):
-            raise DataError(
-                f"layer {i} of X has shape {x.shape}, Y has shape {Y.shape}: they must have the same stimuli as rows",
-                "X is [layer, stimulus, feature], Y is [stimulus, neuroid].",
-            )
-        if not np.isfinite(x).all():
-            raise DataError(
-                f"layer {i} of X has {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite",
-                "Activations overflow in float16: extract with --dtype float32 or bfloat16.",
-            )
-    if not np.isfinite(Y).all():
-        raise DataError(
-            f"Y has {np.count_nonzero(~np.isfinite(Y))} values that are NaN or infinite",
-            "Drop or fill them before regression (jaxscore.data.drop_unusable drops such neuroids).",
+    groups = None if groups is None else np.asarray(groups)
+    hardware = choose_hardware(mesh=mesh, threads=threads, chunk=chunk)
+    layers = hardware.map(lambda x: solver.coordinates(delayed(x, delays, runs)), X)
+    job = Job(solver, names, path, dtype, hardware, step or (lambda phase, amount: None))
+    targets = np.zeros(0, int) if inner is None else np.asarray(inner)
+    shape = (len(X), len(folds), Y.shape[1])
+    found = {name: np.full(shape, np.nan, dtype) for name in columns(names)}
+    chosen, inner_r = np.zeros(shape, np.int32), np.full((*shape[:2], len(targets)), np.nan)
+    for rows, neuroids in patterns(Y):
+        whole = len(rows) == len(Y)
+        here = [_restricted(k, fold, rows, len(neuroids)) for k, fold in enumerate(folds)]
+        own = layers if whole else [solver.rows(x, rows) for x in layers]
+        within = np.flatnonzero(np.isin(targets, neuroids))
+        part = job.run(
+            own,
+            Y if whole and len(neuroids) == Y.shape[1] else Y[np.ix_(rows, neuroids)],
+            here,
+            None if groups is None else groups[rows],
+            np.searchsorted(neuroids, targets[within]),
         )
-    for k, (train, test) in enumerate(folds):
-        if len(train) < 2 or len(test) < 2:
-            raise DataError(
-                f"fold {k} has {len(train)} training and {len(test)} test stimuli, expected at least 2 of each"
-            )
+        for name, values in part.scores.items():
+            found[name][..., neuroids] = values
+        chosen[..., neuroids], inner_r[..., within], diagnoses = part.chosen, part.inner_r, part.diagnoses
+    pooled = None
+    if "r2" in names:
+        residual, total = found.pop("residual"), found.pop("total")
+        found["r2"], pooled = 1.0 - residual / total, 1.0 - residual.sum(1) / total.sum(1)
+    alphas, weights = solver.described(chosen)
+    if alphas is not None:
+        _warn_at_edges(alphas, solver)
+    return CrossValidation(found, None if inner is None else inner_r, pooled, alphas, weights, diagnoses, labels)
 
 
-def _processors() -> int:
-    import os
+def _restricted(k: int, fold: Fold, rows: np.ndarray, neuroids: int) -> Fold:
+    """A fold in positions of the rows that are present."""
+    train, test = (np.searchsorted(rows, part[np.isin(part, rows)]) for part in fold)
+    if len(train) < 2 or len(test) < 2:
+        raise DataError(
+            f"{neuroids} neuroids have {len(train)} training and {len(test)} test responses that are not NaN in fold "
+            f"{k}, expected at least 2 of each",
+            "Drop these neuroids, or use fewer folds.",
+        )
+    return train, test
 
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+def _warn_at_edges(alphas: Float[np.ndarray, "layer fold neuroid"], solver: Solver) -> None:
+    """Say how many of the chosen alphas are the smallest or the largest of the grid."""
+    grid = np.sort(np.asarray(solver.alphas, float))
+    if len(grid) < 2:
+        return
+    low, high = int((alphas == grid[0]).sum()), int((alphas == grid[-1]).sum())
+    if low + high:
+        warnings.warn(
+            f"{low + high} of {alphas.size} chosen alphas sit on the edge of the grid: {low} at {grid[0]:g}, {high} at "
+            f"{grid[-1]:g}; a better alpha may lie beyond it",
+            GridEdgeWarning,
+            stacklevel=3,
+        )

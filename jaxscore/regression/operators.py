@@ -33,6 +33,9 @@ from scipy.linalg.lapack import dgeqrf, dormqr, dpotrf, dtrtri
 SQUARED = 1e4
 """Largest condition number (of a Gram matrix's factor, scaled) that may be squared: the operators then err by 2e-12."""
 
+PATHS = ("auto", "dual", "primal", "refit")
+"""Regimes a person may force; what was taken is in `Diagnosis`."""
+
 Matrix = Float64[np.ndarray, "row column"]
 
 
@@ -164,7 +167,7 @@ class Factor:
     rank: int
 
     @cached_property
-    def G(self) -> Matrix:
+    def G(self) -> Matrix:  # noqa: N802
         """F'F, enough by itself wherever the block that is inverted is well conditioned."""
         return self.F.T @ self.F
 
@@ -196,14 +199,14 @@ def centred(X: Matrix) -> Matrix:
 def factorise(X: Matrix, solver: Solver) -> Factor | None:
     """Make F from the centred features of all stimuli, or None where the rank is not full under the cut-off."""
     n, p = X.shape
-    M, limit = contrast(X), 1.0 / solver.rcond
+    M, limit = contrast(X), np.inf if solver.alpha else 1.0 / solver.rcond
     if solver.alpha or p >= n - 1:
         inverse, condition = gram_inverse(M, solver.alpha)
-        if inverse is None:
+        if inverse is None or condition >= limit:
             tall = M.T if not solver.alpha else np.hstack([M, solver.alpha**0.5 * np.eye(n - 1)]).T
-            inverse, condition = triangular_inverse(np.linalg.qr(tall, mode="r"), np.inf if solver.alpha else limit)
+            inverse, condition = triangular_inverse(np.linalg.qr(tall, mode="r"), limit)
             inverse = None if inverse is None else inverse.T
-        if not solver.alpha and condition >= limit:
+        if inverse is None or condition >= limit:
             return None
         return Factor("ridge" if solver.alpha else "dual", expand(inverse), condition, min(n - 1, p))
     Q, R = np.linalg.qr(M, mode="complete")
@@ -218,13 +221,17 @@ def reduced(X: Matrix) -> Matrix:
     return U[:, keep] * s[keep]
 
 
-def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple[Matrix, str, int]:
-    """A[held, train] of minimum-norm OLS from the training features themselves, the path taken and the rank."""
+def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, solver: Solver) -> tuple[Matrix, str, int]:
+    """A[held, train] from the training features themselves, the path taken and the rank."""
     mean = Z[train].mean(0)
     M, new = contrast(Z[train] - mean), Z[held] - mean
     if np.linalg.norm(M) <= 1e-14 * np.linalg.norm(Z):  # nothing but round-off varies in training
         M = np.zeros_like(M)
-    wide = M.shape[0] <= M.shape[1]
+    if solver.alpha:
+        U, s, Vt = np.linalg.svd(M, full_matrices=False)
+        weights = ((new @ Vt.T) * (s / (np.square(s) + solver.alpha))) @ U.T
+        return expand(weights) + 1.0 / len(train), "refit-svd", len(s)
+    rcond, wide = solver.rcond, M.shape[0] <= M.shape[1]
     Q, R = np.linalg.qr(M.T if wide else M)
     inverse, condition = triangular_inverse(R, 1.0 / rcond)
     path, rank = "refit-qr", len(R)
@@ -237,41 +244,57 @@ def refit(Z: Matrix, held: np.ndarray, train: np.ndarray, rcond: float) -> tuple
     return expand(weights) + 1.0 / len(train), path, rank
 
 
-def fold_operators(
-    X: Float64[np.ndarray, "stimulus feature"], splits: list[Split], solver: Solver
-) -> tuple[list[Float64[np.ndarray, "test stimulus"]], Diagnosis]:
-    """Operators of one layer for all splits.
+@dataclass(frozen=True)
+class Operator:
+    """From the responses to the training stimuli to predictions for one held-out set.
 
-    Each row predicts one held-out stimulus from the responses to all stimuli (weights outside the training set are
-    zero). Rows are centred within their test set, which changes no correlation and lets the product with centred
-    responses be taken in float32. An operator whose predictions are constant up to round-off is exactly zero.
+    Attributes:
+        rows: predictions less their mean over the set; exactly 0 where they are constant up to round-off.
+        mean: the mean prediction.
+        norm: Frobenius norm of `rows`: the scale of the round-off of what they predict.
+    """
+
+    rows: Float64[np.ndarray, "test train"]
+    mean: Float64[np.ndarray, " train"]
+    norm: float
+
+    @classmethod
+    def of(cls, block: Float64[np.ndarray, "test train"]) -> Operator:
+        """Split an operator into mean and rest: no correlation changes, and the rest can be multiplied in float32."""
+        mean = block.mean(0)
+        rows = block - mean
+        norm = float(np.linalg.norm(rows))
+        if norm <= 1e-10 * np.linalg.norm(block):
+            rows, norm = np.zeros_like(rows), 0.0
+        return cls(rows, mean, norm)
+
+
+def fold_operators(
+    X: Float64[np.ndarray, "stimulus feature"], splits: list[Split], solver: Solver, path: str = "auto"
+) -> tuple[list[Operator], Diagnosis]:
+    """Operators of one layer for all splits.
 
     Args:
         X: features.
         splits: training sets with their held-out sets.
         solver: OLS or ridge.
+        path: "refit" forces a regression of its own for each training set.
 
     Returns:
         One operator per held-out set, in the order of `splits` and their `tests`; and how they were made.
     """
     X = centred(np.asarray(X, np.float64))
-    stimuli = len(X)
-    factor, coordinates = factorise(X, solver), None
+    factor, coordinates = factorise(X, solver) if path != "refit" else None, None
     paths, ranks, operators = Counter(), [], []
     for split in splits:
-        held = np.setdiff1d(np.arange(stimuli), split.train)
+        held = np.setdiff1d(np.arange(len(X)), split.train)
         block = factor.leave_out(held, split.train, 1.0 / solver.rcond) if factor else None
         if block is not None:
-            path, rank = factor.path, min(factor.rank, len(split.train) - 1)
+            taken, rank = factor.path, min(factor.rank, len(split.train) - 1)
         else:
             coordinates = reduced(X) if coordinates is None else coordinates
-            block, path, rank = refit(coordinates, held, split.train, solver.rcond)
-        paths[path] += 1
+            block, taken, rank = refit(coordinates, held, split.train, solver)
+        paths[taken] += 1
         ranks.append(rank)
-        for test in split.tests:
-            rows = np.zeros((len(test), stimuli))
-            rows[:, split.train] = block[np.searchsorted(held, test)]
-            size = np.linalg.norm(rows)
-            rows -= rows.mean(0)
-            operators.append(rows if np.linalg.norm(rows) > 1e-10 * size else np.zeros_like(rows))
+        operators += [Operator.of(block[np.searchsorted(held, test)]) for test in split.tests]
     return operators, Diagnosis(dict(paths), factor.condition if factor else np.inf, (min(ranks), max(ranks)))

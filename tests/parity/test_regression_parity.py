@@ -11,10 +11,15 @@ from parity.reference_regression import ols_fold_r, pearson, ridge_fold_r
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold
 
-from jaxscore.regression.crossval import cross_validate
+from jaxscore.regression import OLS, cross_validate
+from jaxscore.regression import Ridge as OurRidge
 
 N, VOXELS = 60, 6
 ALPHAS = (1e-3, 1.0, 1e3)
+
+
+def solver_of(alpha: float):
+    return OurRidge(alpha) if alpha else OLS()
 
 
 def gaussian(p: int, seed: int = 0) -> np.ndarray:
@@ -135,8 +140,8 @@ def test_ridge(regime, alpha, splits):
     expected = svd_ridge_fold_r(X, Y, folds, alpha)
     if condition(X, folds) < 1e3:
         assert_close(expected, ridge_fold_r(X, Y, folds, alpha), 1e-9)
-    assert_close(cross_validate([X], Y, folds, alpha=alpha, dtype="float64").r[0], expected, 1e-9)
-    assert_close(cross_validate([X], Y, folds, alpha=alpha).r[0], expected, 1e-5)
+    assert_close(cross_validate([X], Y, folds, solver=solver_of(alpha), dtype="float64").r[0], expected, 1e-9)
+    assert_close(cross_validate([X], Y, folds, solver=solver_of(alpha)).r[0], expected, 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -144,7 +149,7 @@ def test_float32_features_and_responses_are_taken_as_they_are(dtype):
     X, folds = REGIMES["outliers, wide"].astype(np.float32), SPLITS["shuffled"]
     Y = responses(X).astype(np.float32)
     for alpha, expected in [(0.0, ols_fold_r(X, Y, folds)), (1.0, svd_ridge_fold_r(X, Y, folds, 1.0))]:
-        r = cross_validate([X], Y, folds, alpha=alpha, dtype=dtype).r
+        r = cross_validate([X], Y, folds, solver=solver_of(alpha), dtype=dtype).r
         assert r.dtype == dtype
         assert_close(r[0], expected, 1e-5 if dtype == "float32" else 1e-9)
 
@@ -166,7 +171,7 @@ def test_the_cut_off_is_that_of_linear_regression_and_can_be_moved():
     fits = [LinearRegression(tol=1e-13).fit(X[a], Y[a]).predict(X[b]) for a, b in folds]
     keeping = np.stack([pearson(fit, Y[b]) for fit, (_, b) in zip(fits, folds, strict=True)])
     assert np.abs(keeping - ols_fold_r(X, Y, folds)).max() > 1e-2  # the null direction, filled by round-off, is kept
-    assert_close(cross_validate([X], Y, folds, rcond=1e-13, dtype="float64").r[0], keeping, 1e-6)
+    assert_close(cross_validate([X], Y, folds, solver=OLS(rcond=1e-13), dtype="float64").r[0], keeping, 1e-6)
 
 
 def test_the_path_follows_the_measured_rank():
@@ -210,7 +215,7 @@ def test_inner_r_is_the_mean_over_the_other_folds_refitted_without_the_outer_one
     names = ("rows < features", "rows > features", "training rows cross the features", "repeated stimuli, wide")
     layers, folds = [REGIMES[name] for name in names], SPLITS[splits]
     Y, inner = responses(layers[0]), np.array([4, 0, 3])
-    found = cross_validate(layers, Y, folds, alpha=alpha, inner=inner, dtype="float64").inner_r
+    found = cross_validate(layers, Y, folds, solver=solver_of(alpha), inner=inner, dtype="float64").inner_r
     assert found.shape == (len(layers), 5, len(inner))
     refit = ols_fold_r if alpha == 0 else lambda X, Y, folds: svd_ridge_fold_r(X, Y, folds, alpha)
     for r, X in zip(found, layers, strict=True):
@@ -241,8 +246,8 @@ def test_a_float32_gram_loses_the_small_features():
     expected = svd_ridge_fold_r(X, Y, folds, 1.0)
     assert np.abs(bordered_fold_r(X, Y, folds, 1.0, "float64") - expected).max() < 1e-6
     assert not np.abs(bordered_fold_r(X, Y, folds, 1.0, "float32") - expected).max() < 1e-3
-    assert_close(cross_validate([X.astype(np.float32)], Y, folds, alpha=1.0).r[0], expected, 1e-5)
-    assert_close(cross_validate([X], Y, folds, alpha=1.0, dtype="float64").r[0], expected, 1e-9)
+    assert_close(cross_validate([X.astype(np.float32)], Y, folds, solver=solver_of(1.0)).r[0], expected, 1e-5)
+    assert_close(cross_validate([X], Y, folds, solver=solver_of(1.0), dtype="float64").r[0], expected, 1e-9)
 
 
 def test_a_bordered_inverse_squares_the_condition_number():
@@ -278,12 +283,12 @@ def test_constant_voxels_have_no_r(alpha, dtype):
     Y[:, 2] = 0.1 + np.spacing(0.1) * rng.integers(-2, 3, N)  # varies in the last bit
     Y[:, 4] = 0.0
     assert np.isfinite(ols_fold_r(X, Y[:, [2]], folds)).all()  # a plain correlation takes round-off for a signal
-    r = cross_validate([X, X[:, :20]], Y, folds, alpha=alpha, dtype=dtype).r
+    r = cross_validate([X, X[:, :20]], Y, folds, solver=solver_of(alpha), dtype=dtype).r
     assert np.isnan(r[..., [1, 2, 4]]).all()
     assert np.isfinite(r[..., [0, 3, 5]]).all()
     single = Y.astype(np.float32)  # what is round-off depends on the precision that the responses came in
     single[:, 2] = np.float32(0.1) + np.spacing(np.float32(0.1)) * rng.integers(-2, 3, N)
-    assert np.isnan(cross_validate([X], single, folds, alpha=alpha, dtype=dtype).r[..., [1, 2, 4]]).all()
+    assert np.isnan(cross_validate([X], single, folds, solver=solver_of(alpha), dtype=dtype).r[..., [1, 2, 4]]).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -305,7 +310,7 @@ def test_features_that_do_not_vary_predict_a_constant(value, alpha, dtype):
     Y = responses(REGIMES["rows < features"])
     dead = np.full((N, 30), value)
     layers = [dead, dead.astype(np.float32), np.repeat(dead, 4, 1)]
-    r = cross_validate(layers, Y, SPLITS["shuffled"], alpha=alpha, dtype=dtype).r
+    r = cross_validate(layers, Y, SPLITS["shuffled"], solver=solver_of(alpha), dtype=dtype).r
     assert np.isnan(r).all()
 
 
@@ -316,7 +321,7 @@ def test_predictions_that_are_constant_in_one_test_set_have_no_r_there(width, al
     X, folds = gaussian(width, 12), SPLITS["shuffled"]
     X[folds[1][1]] = X[folds[1][1][0]]  # the test set of one fold is one stimulus, many times
     Y = responses(X)
-    r = cross_validate([X], Y, folds, alpha=alpha, dtype=dtype).r[0]
+    r = cross_validate([X], Y, folds, solver=solver_of(alpha), dtype=dtype).r[0]
     assert np.isnan(r[1]).all()
     others = [0, 2, 3, 4]
     reference = ols_fold_r if alpha == 0 else lambda X, Y, folds: svd_ridge_fold_r(X, Y, folds, alpha)

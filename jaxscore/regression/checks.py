@@ -1,0 +1,54 @@
+"""Input that cannot be regressed is refused before anything is computed or compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxscore.errors import DataError
+
+
+def check_features(X, Y: Float[np.ndarray, "stimulus neuroid"]) -> list[Float[np.ndarray, "stimulus _"]]:
+    """Layers as arrays of the same stimuli as Y, of finite numbers; bfloat16 and float16 as float32."""
+    X = [np.asarray(x) for x in X]
+    if not X:
+        raise DataError("No layers: X is empty", "Pass X as [layer, stimulus, feature].")
+    if Y.ndim != 2:
+        raise DataError(f"Y has shape {Y.shape}, expected [stimulus, neuroid]", "One neuroid: Y[:, None].")
+    for i, x in enumerate(X):
+        if x.ndim != 2 or len(x) != len(Y):
+            raise DataError(
+                f"layer {i} of X has shape {x.shape}, Y has shape {Y.shape}: they must have the same stimuli as rows",
+                "X is [layer, stimulus, feature], Y is [stimulus, neuroid]; one layer: X[None].",
+            )
+        if not x.shape[1]:
+            raise DataError(f"layer {i} of X has shape {x.shape}: no features")
+        if x.dtype.kind not in "fiub" and x.dtype.name != "bfloat16":
+            raise DataError(f"layer {i} of X holds {x.dtype}, expected real numbers")
+        if x.dtype.kind not in "iub" and x.dtype.itemsize < 4:
+            X[i] = x = x.astype(np.float32)
+        # a sum is finite unless a value is not, or it overflows
+        if not np.isfinite(x.sum(dtype=np.float64)) and not np.isfinite(x).all():
+            raise DataError(
+                f"layer {i} of X has {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite",
+                "Activations overflow in float16: extract with --dtype float32 or bfloat16.",
+            )
+    return X
+
+
+def check_responses(Y: Float[np.ndarray, "stimulus neuroid"]) -> None:
+    """Responses are numbers or NaN, and no neuroid is NaN alone."""
+    if Y.dtype.kind not in "fiub" or not Y.size:
+        raise DataError(f"Y holds {Y.dtype} of shape {Y.shape}, expected real numbers [stimulus, neuroid]")
+    if Y.dtype.kind != "f":
+        return
+    if np.isinf(Y).any():
+        raise DataError(
+            f"Y has {np.count_nonzero(np.isinf(Y))} infinite values", "Drop these responses, or make them NaN."
+        )
+    empty = np.isnan(Y).all(0)
+    if empty.any():
+        raise DataError(
+            f"{empty.sum()} of {Y.shape[1]} neuroids have no response at all (the first is {np.flatnonzero(empty)[0]})",
+            "Drop them: Y[:, ~np.isnan(Y).all(0)].",
+        )

@@ -1,0 +1,159 @@
+"""Regressions with scikit-learn's interface; `cross_validate` takes the same objects and reads their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+
+from jaxscore.errors import JaxscoreError, did_you_mean
+from jaxscore.regression import operators
+from jaxscore.regression.operators import Matrix, centred
+from jaxscore.regression.search import RidgeSearch, Search
+from jaxscore.regression.splits import nested
+
+ALPHAS = tuple(10.0**k for k in range(-3, 4))
+"""The grid of today's platform: logspace(-3, 3, 7)."""
+
+
+class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """What the regressions share."""
+
+    per_neuroid = True
+
+    @property
+    def needs_kernel(self) -> bool:
+        """Whether the choice looks at all neuroids together, through Y Y'."""
+        return not self.per_neuroid
+
+    def fixed(self) -> operators.Solver | None:
+        """The solver of `operators`, where nothing is chosen from the responses."""
+        return None
+
+    def rows(self, coordinates: Matrix, rows: np.ndarray) -> Matrix:
+        """Coordinates of some of the stimuli."""
+        return coordinates[rows]
+
+    def described(self, chosen: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Alphas, and weights of the feature spaces, of candidates; None where there are none."""
+        return None, None
+
+    def coordinates(self, X: Matrix) -> Matrix:
+        """Features in float64, in as few columns as their inner products need."""
+        X = np.asarray(X, np.float64)
+        if self.fixed() is not None or X.shape[1] <= len(X):
+            return X
+        return np.linalg.qr(centred(X).T, mode="r").T
+
+    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> Search:
+        """Candidates for one training set, from what `coordinates` returned.
+
+        Args:
+            X: what `coordinates` returned.
+            train: rows to train on.
+            held: rows to predict.
+            context: groups [stimulus] or None, path, kernel Y Y' [train, train] or None.
+        """
+        raise AssertionError(f"{type(self).__name__} has nothing to choose")
+
+
+class OLS(Solver):
+    """Minimum-norm ordinary least squares.
+
+    Args:
+        rcond: singular values of the centred training features under rcond x the largest are zero.
+    """
+
+    def __init__(self, rcond: float = 1e-6) -> None:
+        self.rcond = rcond
+
+    def fixed(self) -> operators.Solver:
+        """See Solver."""
+        if not 0 < self.rcond < 1:
+            raise JaxscoreError(f"rcond is {self.rcond}, expected a number between 0 and 1", "The default is 1e-6.")
+        return operators.Solver(0.0, self.rcond)
+
+
+class Ridge(Solver):
+    """Ridge regression with an unpenalised intercept.
+
+    Args:
+        alpha: the penalty alpha |w|^2 (scikit-learn's convention).
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def fixed(self) -> operators.Solver:
+        """See Solver."""
+        return operators.Solver(check_alphas([self.alpha])[0])
+
+
+class RidgeCV(Solver):
+    """Ridge regression with its alpha chosen in training, for each neuroid or one for all.
+
+    Args:
+        alphas: the grid.
+        select: "loo" (exact leave-one-out), "gcv" (generalised cross-validation), or inner folds: a scheme's name, a
+            number of contiguous folds, a splitter of scikit-learn.
+        per_neuroid: an alpha for each neuroid, or one for all by the error summed over them.
+    """
+
+    def __init__(
+        self, alphas: Sequence[float] = ALPHAS, *, select: str | int | Any = "loo", per_neuroid: bool = True
+    ) -> None:
+        self.alphas = alphas
+        self.select = select
+        self.per_neuroid = per_neuroid
+
+    def described(self, chosen: np.ndarray) -> tuple[np.ndarray, None]:
+        """See Solver."""
+        return np.asarray(check_alphas(self.alphas))[chosen], None
+
+    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> Search:
+        """See Solver."""
+        how = self.select if isinstance(self.select, str) and self.select in ("loo", "gcv") else None
+        how = how or inner_folds(self.select, train, held, context["groups"])
+        return RidgeSearch(X, train, held, alphas=check_alphas(self.alphas), how=how, path=context["path"])
+
+
+def inner_folds(select: Any, train: np.ndarray, held: np.ndarray, groups: np.ndarray | None) -> list:
+    """Inner folds of a training set, as positions in it."""
+    (folds,) = nested([(train, held)], select, groups=groups)
+    return [(np.searchsorted(train, a), np.searchsorted(train, b)) for a, b in folds]
+
+
+def check_alphas(alphas: Sequence[float]) -> tuple[float, ...]:
+    """The alphas as floats, or JaxscoreError for one that is not a finite number over 0."""
+    alphas = tuple(float(alpha) for alpha in np.atleast_1d(np.asarray(alphas, float)))
+    if not alphas or not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
+        raise JaxscoreError(f"alphas are {alphas}, expected finite numbers > 0", "Without a penalty, use OLS().")
+    return alphas
+
+
+def make_solver(solver: Solver | str) -> Solver:
+    """A solver from its name: "ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv".
+
+    Raises:
+        JaxscoreError: if it is none of these.
+    """
+    if isinstance(solver, Solver):
+        return solver
+    if isinstance(solver, str):
+        name, _, alpha = solver.partition(":")
+        if solver == "ols":
+            return OLS()
+        if name == "ridge" and alpha:
+            try:
+                return Ridge(float(alpha))
+            except ValueError:
+                pass
+        if solver in ("ridge-loo", "ridge-gcv"):
+            return RidgeCV(select=solver.removeprefix("ridge-"))
+    known = ("ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv")
+    hint = did_you_mean(solver, known) if isinstance(solver, str) else ""
+    raise JaxscoreError(
+        f"Unknown solver {solver!r}. {hint}".strip(), f"Choose from: {', '.join(known)}, or pass OLS(), Ridge(1.0), ..."
+    )

@@ -1,0 +1,111 @@
+"""Choosing among candidate regressions inside a training set, for every neuroid or for all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from jaxscore.regression.energies import Criterion, Directions, Residuals, Triangles
+from jaxscore.regression.operators import Matrix
+from jaxscore.regression.spectrum import Fold, Spectrum, leave_folds_out, leave_one_out
+
+
+class Search(Protocol):
+    """Candidate regressions on the training stimuli of one fold of one layer."""
+
+    path: str
+    rank: int
+
+    def criteria(self, dtype: str, xp: ModuleType) -> Iterator[Criterion]:
+        """Errors of the candidates, in their order, a batch of them at a time; nothing if there is no choice."""
+
+    def operator(self, candidate: int) -> Float64[np.ndarray, "held train"]:
+        """Predictions of a candidate for all stimuli that are not trained on, in the order of their rows."""
+
+
+class RidgeSearch:
+    """Ridge with its alpha from a grid.
+
+    Args:
+        X: features of all stimuli, in any coordinates with their inner products.
+        train: training rows of X.
+        held: the rows to predict.
+        alphas: the grid.
+        how: "loo", "gcv", or the inner folds as positions in `train`.
+        path: "auto", "dual" (maps on stimuli) or "primal" (through the directions that features reach).
+    """
+
+    def __init__(
+        self,
+        X: Float64[np.ndarray, "stimulus feature"],
+        train: Int[np.ndarray, " train"],
+        held: Int[np.ndarray, " held"],
+        *,
+        alphas: Sequence[float],
+        how: str | list[Fold],
+        path: str = "auto",
+    ) -> None:
+        # a triangle of n^2 / 2 for each alpha, or n x rank twice
+        narrow = len(train) > 3 * X.shape[1]
+        self.path = ("primal" if narrow else "dual") if path == "auto" else path
+        self.X, self.train, self.held, self.alphas, self.how = X, train, held, alphas, how
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of the training features."""
+        return Spectrum.of(self.X[self.train], full=self.path == "dual")
+
+    @property
+    def rank(self) -> int:
+        """How many directions the training features reach, up to round-off."""
+        s = self.spectrum.s
+        return int((s > max(self.X.shape) * np.finfo(float).eps * s[:1]).sum())
+
+    def criteria(self, dtype: str, xp: ModuleType) -> Iterator[Criterion]:
+        """See Search."""
+        spectrum, n = self.spectrum, len(self.train)
+        left = np.stack([spectrum.left(alpha) for alpha in self.alphas])
+        if self.how == "gcv":
+            # directions outside W, if any, are left whole; those inside differ from them by g^2 - 1
+            outside = n - 1 - left.shape[1]
+            scale = n / (left.sum(1) + outside) ** 2
+            yield Directions(spectrum.W, left**2 * scale[:, None], dtype, xp, rest=scale if outside else None)
+        elif self.path == "primal":
+            yield Residuals(spectrum.W, 1.0 - left, None if self.how == "loo" else self.how, dtype, xp)
+        elif self.how == "loo":
+            yield Triangles([leave_one_out(spectrum.residual_maker(a)) for a in self.alphas], dtype, xp)
+        else:
+            yield Triangles([leave_folds_out(spectrum.factor(a), self.how) for a in self.alphas], dtype, xp)
+
+    def operator(self, candidate: int) -> Matrix:
+        """See Search."""
+        return self.spectrum.operator(self.alphas[candidate], self.X[self.held])
+
+
+def choose_for_each(
+    search: Search, portions: list[Float[np.ndarray, "train neuroid"]], dtype: str, xp: ModuleType
+) -> tuple[list[Int[np.ndarray, " neuroid"]], list[Float[np.ndarray, " neuroid"]]]:
+    """The candidate with the least error, for each neuroid of each portion; the first of equals; and its error."""
+    least = [np.full(Y.shape[1], np.inf, dtype) for Y in portions]
+    chosen = [np.zeros(Y.shape[1], np.intp) for Y in portions]
+    first = 0
+    for criterion in search.criteria(dtype, xp):
+        for k, Y in enumerate(portions):
+            errors = np.asarray(criterion(Y))
+            here = errors.argmin(0)
+            error = np.take_along_axis(errors, here[None], 0)[0]
+            better = error < least[k]
+            least[k][better], chosen[k][better] = error[better], here[better] + first
+        first += len(errors)
+    return chosen, least
+
+
+def choose_for_all(search: Search, kernel: Float64[np.ndarray, "train train"], dtype: str, xp: ModuleType) -> int:
+    """The candidate with the least error summed over all neuroids, in the units of their responses."""
+    errors = [criterion.total(kernel) for criterion in search.criteria(dtype, xp)]
+    return int(np.concatenate(errors).argmin()) if errors else 0
