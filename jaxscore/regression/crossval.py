@@ -38,6 +38,7 @@ class CrossValidation:
             predicted without that fold, so that a choice among layers made for a fold never saw it.
         pooled_r2: None, or R2 over all folds together [layer, neuroid]: 1 - sum of squared errors / sum of squared
             deviations from each fold's training mean.
+        predictions: None, or for each fold the held-out predictions [layer, test, neuroid], in units of the responses.
         alphas: None, or the alpha chosen in training [layer, fold, neuroid].
         weights: None, or the weights of the feature spaces chosen in training [layer, fold, neuroid, space].
         diagnoses: for each layer, how its operators were made.
@@ -47,6 +48,7 @@ class CrossValidation:
     scores: Scores
     inner_r: Float[np.ndarray, "layer fold inner"] | None
     pooled_r2: Float[np.ndarray, "layer neuroid"] | None
+    predictions: list[Float[np.ndarray, "layer test neuroid"]] | None
     alphas: Float[np.ndarray, "layer fold neuroid"] | None
     weights: Float[np.ndarray, "layer fold neuroid space"] | None
     diagnoses: list[Diagnosis]
@@ -78,6 +80,7 @@ def cross_validate(
     delays: Sequence[int] | None = None,
     runs: Sequence | None = None,
     inner: Int[np.ndarray, " inner"] | None = None,
+    predictions: bool = False,
     path: str = "auto",
     dtype: str = "float32",
     chunk: int | None = None,
@@ -100,6 +103,7 @@ def cross_validate(
         delays: predict row t from the features of rows t - delay; before the first row of a run they are 0.
         runs: the run of each row, if delays must not reach from one into the next.
         inner: indices of the neuroids for which `inner_r` is computed as well.
+        predictions: keep the held-out predictions.
         path: "auto", "dual" (rows <= features and all that is not much longer), "primal" (many more rows than
             features) or "refit" (each fold from its features).
         dtype: of the products with the responses: "float32" (|delta r| <= 1e-5) or "float64".
@@ -123,12 +127,15 @@ def cross_validate(
         raise DataError(f"{len(folds)} folds leave none to train on beside an outer and an inner one", "Use 3 or more.")
     groups = None if groups is None else np.asarray(groups)
     hardware = choose_hardware(mesh=mesh, threads=threads, chunk=chunk)
-    layers = hardware.map(lambda x: solver.coordinates(delayed(x, delays, runs)), X)
-    job = Job(solver, names, path, dtype, hardware, step or (lambda phase, amount: None))
+    layers = X if delays is None else hardware.map(lambda x: delayed(x, delays, runs), X)
+    layers = layers if solver.fixed() is not None else hardware.map(solver.coordinates, layers)
+    job = Job(solver, names, predictions, path, dtype, hardware, step or (lambda phase, amount: None))
     targets = np.zeros(0, int) if inner is None else np.asarray(inner)
     shape = (len(X), len(folds), Y.shape[1])
     found = {name: np.full(shape, np.nan, dtype) for name in columns(names)}
     chosen, inner_r = np.zeros(shape, np.int32), np.full((*shape[:2], len(targets)), np.nan)
+    kept = [np.full((len(X), len(test), Y.shape[1]), np.nan, dtype) for _, test in folds] if predictions else []
+    diagnoses = []
     for rows, neuroids in patterns(Y):
         whole = len(rows) == len(Y)
         here = [_restricted(k, fold, rows, len(neuroids)) for k, fold in enumerate(folds)]
@@ -141,9 +148,12 @@ def cross_validate(
             None if groups is None else groups[rows],
             np.searchsorted(neuroids, targets[within]),
         )
+        for (_, test), place, values in zip(folds if predictions else [], kept, part.predictions, strict=True):
+            place[np.ix_(range(len(X)), np.flatnonzero(np.isin(test, rows)), neuroids)] = values
         for name, values in part.scores.items():
             found[name][..., neuroids] = values
-        chosen[..., neuroids], inner_r[..., within], diagnoses = part.chosen, part.inner_r, part.diagnoses
+        chosen[..., neuroids], inner_r[..., within] = part.chosen, part.inner_r
+        diagnoses.append(part.diagnoses)
     pooled = None
     if "r2" in names:
         residual, total = found.pop("residual"), found.pop("total")
@@ -151,7 +161,16 @@ def cross_validate(
     alphas, weights = solver.described(chosen)
     if alphas is not None:
         _warn_at_edges(alphas, solver)
-    return CrossValidation(found, None if inner is None else inner_r, pooled, alphas, weights, diagnoses, labels)
+    return CrossValidation(
+        scores=found,
+        inner_r=None if inner is None else inner_r,
+        pooled_r2=pooled,
+        predictions=kept if predictions else None,
+        alphas=alphas,
+        weights=weights,
+        diagnoses=[Diagnosis.together(own) for own in zip(*diagnoses, strict=True)],
+        labels=labels,
+    )
 
 
 def _restricted(k: int, fold: Fold, rows: np.ndarray, neuroids: int) -> Fold:

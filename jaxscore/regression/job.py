@@ -30,6 +30,7 @@ class Part:
     scores: Scores
     inner_r: Float[np.ndarray, "layer fold inner"]
     chosen: Int[np.ndarray, "layer fold neuroid"]
+    predictions: list[Float[np.ndarray, "layer test neuroid"]]
     diagnoses: list[Diagnosis]
 
 
@@ -39,6 +40,7 @@ class Job:
 
     solver: Solver
     names: tuple[str, ...]
+    predictions: bool
     path: str
     dtype: str
     hardware: Hardware
@@ -64,11 +66,15 @@ class Job:
         outer = [Split(np.sort(train), (test,)) for train, test in folds]
         pairs = _pairs(folds) if len(inner) else []
         run = self._searched if self.solver.fixed() is None else self._fixed
-        (scores, chosen, diagnoses), inside = run(layers, Y, outer, pairs, groups, inner)
-        inner_r = _inner_means(inside["pearson"], len(folds)) if pairs else np.zeros((len(layers), len(folds), 0))
-        return Part(scores, inner_r, chosen, diagnoses)
+        shape = (len(layers), len(folds), Y.shape[1])
+        kept = None
+        if self.predictions:
+            kept = [np.full((shape[0], len(test), shape[2]), np.nan, self.dtype) for _, test in folds]
+        (scores, chosen, diagnoses), inside = run(layers, Y, outer, pairs, groups, inner, kept)
+        inner_r = _inner_means(inside["pearson"], len(folds)) if pairs else np.zeros((*shape[:2], 0))
+        return Part(scores, inner_r, chosen, kept or [], diagnoses)
 
-    def _fixed(self, layers, Y, outer, pairs, groups, inner):
+    def _fixed(self, layers, Y, outer, pairs, groups, inner, kept):
         def one(x: np.ndarray):
             made = fold_operators(x, outer + pairs, self.solver.fixed(), self.path)
             self.step("operators", 1)
@@ -76,7 +82,9 @@ class Job:
 
         operators, diagnoses = zip(*self.hardware.map(one, layers), strict=True)
 
-        def product(which: slice, splits: list[Split], responses: np.ndarray, names: tuple[str, ...]) -> Scores:
+        def product(
+            which: slice, splits: list[Split], responses: np.ndarray, names: tuple[str, ...], kept=None
+        ) -> Scores:
             sets = [(split.train, test) for split in splits for test in split.tests]
             return evaluate(
                 [rows[which] for rows in operators],
@@ -85,16 +93,17 @@ class Job:
                 names,
                 dtype=self.dtype,
                 hardware=self.hardware,
+                predictions=kept,
                 step=lambda amount: self.step("voxels", amount),
             )
 
         k = len(outer)
-        scores = product(slice(k), outer, Y, self.names)
+        scores = product(slice(k), outer, Y, self.names, kept)
         inside = product(slice(k, None), pairs, Y[:, inner], ("pearson",)) if pairs else None
         return (scores, np.zeros((len(layers), k, Y.shape[1]), np.int32), list(diagnoses)), inside
 
-    def _searched(self, layers, Y, outer, pairs, groups, inner):
-        found = Searched(self, layers, Y, groups, self.names).run(outer)
+    def _searched(self, layers, Y, outer, pairs, groups, inner, kept):
+        found = Searched(self, layers, Y, groups, self.names).run(outer, kept)
         for _ in layers:
             self.step("operators", 1)
         inside = Searched(self, layers, Y[:, inner], groups, ("pearson",)).run(pairs)[0] if pairs else None
@@ -114,12 +123,14 @@ class Searched:
 
     def __init__(self, job: Job, layers: Sequence[Any], Y: np.ndarray, groups: np.ndarray | None, names) -> None:
         self.job, self.layers, self.groups, self.names = job, layers, groups, names
-        self.Z, self.deviation = standardise(Y, job.dtype)
+        self.Z, self.mean, self.deviation = standardise(Y, job.dtype)
         self.kernel = response_kernel(self.Z, self.deviation) if job.solver.needs_kernel else None
         width = max(1, self.Z.itemsize * 3 * len(Y))
         self.spans = job.hardware.chunks(Y.shape[1], width)
 
-    def run(self, splits: list[Split]) -> tuple[Scores, Int[np.ndarray, "layer split neuroid"], list[Diagnosis]]:
+    def run(
+        self, splits: list[Split], kept: list[np.ndarray] | None = None
+    ) -> tuple[Scores, Int[np.ndarray, "layer split neuroid"], list[Diagnosis]]:
         """Scores of each held-out set, the candidates chosen for each training set, and how each layer was made."""
         first = np.cumsum([0] + [len(split.tests) for split in splits])
         tasks = [(layer, s) for s in range(len(splits)) for layer in range(len(self.layers))]
@@ -136,6 +147,8 @@ class Searched:
             for span, candidates, sets in found:
                 chosen[layer, s, span] = candidates
                 for k, values in enumerate(sets):
+                    if kept is not None:
+                        kept[first[s] + k][layer, :, span] = values.pop("prediction")
                     for name, value in values.items():
                         scores[name][layer, first[s] + k, span] = value
 
@@ -168,7 +181,7 @@ class Searched:
     def _score(self, k: int, test: np.ndarray, span: slice, Y, candidates: np.ndarray, operators) -> Scores:
         """Predict each neuroid by its own candidate."""
         hardware, dtype = self.job.hardware, self.job.dtype
-        xp, wants_means = hardware.xp, "r2" in self.names
+        xp = hardware.xp
         P, mean = xp.zeros((len(test), Y.shape[1]), dtype), xp.zeros(Y.shape[1], dtype)
         scale = np.zeros(Y.shape[1], dtype)
         for c in np.unique(candidates):
@@ -184,9 +197,12 @@ class Searched:
                 P, mean = xp.where(mine, predicted[:-1], P), xp.where(mine, predicted[-1], mean)
         answers = hardware.place(self.Z[test, span])
         deviation = hardware.place(self.deviation[span].astype(dtype))
-        means = (mean, Y.mean(0)) if wants_means else None
+        means = (mean, Y.mean(0))
         found = score(xp, self.names, P, answers, scale=scale, deviation=deviation, means=means)
-        return {name: np.asarray(value)[: span.stop - span.start] for name, value in found.items()}
+        if self.job.predictions:
+            width = span.stop - span.start
+            found["prediction"] = np.asarray(P + mean)[:, :width] * self.deviation[span] + self.mean[span]
+        return {name: np.asarray(value)[..., : span.stop - span.start] for name, value in found.items()}
 
 
 def _precision(job: Job):

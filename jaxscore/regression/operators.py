@@ -23,6 +23,7 @@ its own condition number certifies full rank, else by an SVD with the cut-off.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,6 +80,13 @@ class Diagnosis:
     paths: dict[str, int]
     condition: float
     rank: tuple[int, int]
+
+    @classmethod
+    def together(cls, parts: Sequence[Diagnosis]) -> Diagnosis:
+        """Of several groups of neuroids whose missing responses differ."""
+        ranks = [rank for part in parts for rank in part.rank]
+        paths = sum((Counter(part.paths) for part in parts), Counter())
+        return cls(dict(paths), max(part.condition for part in parts), (min(ranks), max(ranks)))
 
 
 def reflection(n: int) -> Float64[np.ndarray, " n"]:
@@ -192,6 +200,7 @@ class Factor:
 def centred(X: Matrix) -> Matrix:
     """Features minus their means; those that vary by no more than round-off are exactly 0."""
     C = X - X.mean(0)
+    C -= C.mean(0)
     C[:, np.abs(C).max(0) <= 8 * np.finfo(float).eps * np.abs(X).max(0)] = 0.0
     return C
 

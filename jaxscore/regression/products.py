@@ -33,6 +33,7 @@ def evaluate(
     *,
     dtype: str,
     hardware: Hardware,
+    predictions: list[Float[np.ndarray, "layer test neuroid"]] | None = None,
     step: Callable[[int], None] | None = None,
 ) -> Scores:
     """Score the predictions of fixed operators within each held-out set.
@@ -45,29 +46,32 @@ def evaluate(
         names: of `scores.SCORES`.
         dtype: of the product: "float32" or "float64".
         hardware: where it runs.
+        predictions: filled with the predictions of each set, in the units of the responses, if given.
         step: called with the number of neuroids done, for a progress bar.
     """
     run = _on_host if hardware.mesh is None else _on_mesh
     shape = (len(operators), len(tests), Y.shape[1])
     out = {name: np.empty(shape, dtype) for name in columns(names)}
     with jax.enable_x64(True) if dtype == "float64" else nullcontext():
-        run(operators, trains, tests, Y, names, dtype, hardware, out, step or (lambda amount: None))
+        run(operators, trains, tests, Y, names, dtype, hardware, out, predictions, step or (lambda amount: None))
     return out
 
 
-def _on_host(operators, trains, tests, Y, names, dtype, hardware, out, step) -> None:
-    layers = len(operators)
+def _on_host(operators, trains, tests, Y, names, dtype, hardware, out, predictions, step) -> None:
+    layers, wants_means = len(operators), "r2" in names or predictions is not None
     stacks = [np.concatenate([rows[k].rows for rows in operators]).astype(dtype) for k in range(len(tests))]
     means = [np.stack([rows[k].mean for rows in operators]).astype(dtype) for k in range(len(tests))]
     scales = [np.array([rows[k].norm for rows in operators], dtype) for k in range(len(tests))]
 
     def chunk(span: slice) -> None:
-        Z, deviation = standardise(Y[:, span], dtype)
-        deviation = deviation.astype(dtype)
+        Z, average, spread = standardise(Y[:, span], dtype)
+        deviation = spread.astype(dtype)
         for k, (A, train, test) in enumerate(zip(stacks, trains, tests, strict=True)):
             known = Z[train]
             P = (A @ known).reshape(layers, len(test), -1)
-            both = (means[k] @ known, known.mean(0)) if "r2" in names else None
+            both = (means[k] @ known, known.mean(0)) if wants_means else None
+            if predictions is not None:
+                predictions[k][..., span] = (P + both[0][:, None]) * spread + average
             found = score(np, names, P, Z[test], scale=scales[k][:, None], deviation=deviation, means=both)
             for name, values in found.items():
                 out[name][:, k, span] = values
@@ -77,7 +81,7 @@ def _on_host(operators, trains, tests, Y, names, dtype, hardware, out, step) -> 
     hardware.map(chunk, hardware.chunks(Y.shape[1], rows * np.dtype(dtype).itemsize))
 
 
-def _on_mesh(operators, trains, tests, Y, names, dtype, hardware, out, step) -> None:
+def _on_mesh(operators, trains, tests, Y, names, dtype, hardware, out, predictions, step) -> None:
     layers, sets, longest, stimuli = len(operators), len(tests), max(map(len, tests)), len(Y)
     lanes = dict(hardware.mesh.shape)
     padded = -(-layers // lanes["layer"]) * lanes["layer"]
@@ -99,23 +103,29 @@ def _on_mesh(operators, trains, tests, Y, names, dtype, hardware, out, step) -> 
     spans = hardware.chunks(Y.shape[1], (padded * longest + 3 * stimuli) * A.itemsize)
     width = -(-(spans[0].stop - spans[0].start) // lanes["voxel"]) * lanes["voxel"]
     for span in spans:
-        Z, deviation = standardise(Y[:, span], dtype)
+        Z, average, spread = standardise(Y[:, span], dtype)
         here = Z.shape[1]
-        Z, deviation = np.pad(Z, ((0, 0), (0, width - here))), np.pad(deviation.astype(dtype), (0, width - here))
-        found = _evaluate(*fixed, place(Z, None, "voxel"), place(deviation, "voxel"), names=names)
+        Z, deviation = np.pad(Z, ((0, 0), (0, width - here))), np.pad(spread.astype(dtype), (0, width - here))
+        keep = predictions is not None
+        found = _evaluate(*fixed, place(Z, None, "voxel"), place(deviation, "voxel"), names=names, keep=keep)
+        if keep:
+            predicted = np.asarray(found.pop("prediction"))
+            for k, test in enumerate(tests):
+                predictions[k][..., span] = predicted[k, :layers, : len(test), :here] * spread + average
         for name, values in found.items():
             out[name][..., span] = np.asarray(values)[:, :layers, :here].swapaxes(0, 1)
         step(here)
 
 
-@partial(jax.jit, static_argnames="names")
-def _evaluate(A, means, scale, trained, index, mask, Y, deviation, *, names):
+@partial(jax.jit, static_argnames=("names", "keep"))
+def _evaluate(A, means, scale, trained, index, mask, Y, deviation, *, names, keep):
     def one(inputs):
         A, means, scale, trained, test, real = inputs
         P = jnp.einsum("lts,sv->ltv", A, Y, precision="highest")
         both = None
-        if "r2" in names:
+        if "r2" in names or keep:
             both = (jnp.matmul(means, Y, precision="highest"), jnp.matmul(trained, Y, precision="highest"))
-        return score(jnp, names, P, Y[test], scale=scale[:, None], deviation=deviation, mask=real, means=both)
+        found = score(jnp, names, P, Y[test], scale=scale[:, None], deviation=deviation, mask=real, means=both)
+        return found | ({"prediction": P + both[0][:, None]} if keep else {})
 
     return jax.lax.map(one, (A, means, scale, trained, index, mask))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -38,22 +39,25 @@ def check_scores(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def standardise(
-    Y: Float[np.ndarray, "stimulus neuroid"], dtype: str
-) -> tuple[Float[np.ndarray, "stimulus neuroid"], Float[np.ndarray, " neuroid"]]:
-    """Centre and scale each neuroid in float64; one whose variance is round-off of its own dtype becomes NaN.
+class Standardised(NamedTuple):
+    """Responses of mean 0 and deviation 1, and the mean and deviation they had (NaN: no more than round-off)."""
 
-    Returns:
-        The responses with mean 0 and standard deviation 1, and the standard deviations they had (NaN if round-off).
-    """
+    Z: Float[np.ndarray, "stimulus neuroid"]
+    mean: Float[np.ndarray, " neuroid"]
+    deviation: Float[np.ndarray, " neuroid"]
+
+
+def standardise(Y: Float[np.ndarray, "stimulus neuroid"], dtype: str) -> Standardised:
+    """Centre and scale each neuroid in float64; one whose variance is round-off of its own dtype becomes NaN."""
     resolution = np.finfo(Y.dtype if Y.dtype.kind == "f" else np.float64).eps
     Z = Y.astype(np.float64)
     largest = np.maximum(Z.max(0), -Z.min(0))
-    Z -= Z.mean(0)
+    mean = Z.mean(0)
+    Z -= mean
     deviation = np.sqrt(np.einsum("sv,sv->v", Z, Z) / len(Z))
     deviation[deviation <= ROUND_OFF * resolution * largest] = np.nan
     Z /= deviation
-    return Z.astype(dtype), deviation
+    return Standardised(Z.astype(dtype), mean, deviation)
 
 
 def score(
