@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -56,6 +57,23 @@ class Hardware:
         array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, spare)])
         axes = PartitionSpec(*[None] * (array.ndim - 1), "voxel")
         return jax.device_put(array, NamedSharding(self.mesh, axes))
+
+    def constant(self, array: np.ndarray) -> np.ndarray:
+        """Put an array where the products run, whole on every device."""
+        if self.mesh is None:
+            return array
+        import jax
+        from jax.sharding import NamedSharding, PartitionSpec
+
+        return jax.device_put(array, NamedSharding(self.mesh, PartitionSpec()))
+
+    def precision(self, dtype: str) -> AbstractContextManager:
+        """JAX in float64 in this thread alone, where it computes and float64 is asked for."""
+        if self.mesh is None or dtype != "float64":
+            return nullcontext()
+        import jax
+
+        return jax.enable_x64(True)
 
     def map(self, function: Callable, items: Iterable) -> list:
         """Apply a function to items in threads of the host; BLAS has one thread in each."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from jaxscore.errors import DataError
 from jaxscore.regression.estimators import Solver
 from jaxscore.regression.hardware import Hardware
 from jaxscore.regression.operators import Diagnosis, Operator, Split, fold_operators
+from jaxscore.regression.primal import evaluate_primal, primal, wanted
 from jaxscore.regression.products import Scores, columns, evaluate
 from jaxscore.regression.scores import score, standardise
 from jaxscore.regression.search import Search, choose_for_all, choose_for_each
@@ -75,32 +76,52 @@ class Job:
         return Part(scores, inner_r, chosen, kept or [], diagnoses)
 
     def _fixed(self, layers, Y, outer, pairs, groups, inner, kept):
-        def one(x: np.ndarray):
-            made = fold_operators(x, outer + pairs, self.solver.fixed(), self.path)
-            self.step("operators", 1)
-            return made
-
-        operators, diagnoses = zip(*self.hardware.map(one, layers), strict=True)
-
-        def product(
-            which: slice, splits: list[Split], responses: np.ndarray, names: tuple[str, ...], kept=None
-        ) -> Scores:
-            sets = [(split.train, test) for split in splits for test in split.tests]
-            return evaluate(
-                [rows[which] for rows in operators],
-                *zip(*sets, strict=True),
-                responses,
-                names,
-                dtype=self.dtype,
-                hardware=self.hardware,
-                predictions=kept,
-                step=lambda amount: self.step("voxels", amount),
+        solver, k = self.solver.fixed(), len(outer)
+        splits = outer + pairs
+        long = {i: primal(x, splits, solver) for i, x in enumerate(layers) if wanted(*x.shape, self.path)}
+        long = {i: made for i, made in long.items() if made is not None}
+        short = [i for i in range(len(layers)) if i not in long]
+        if self.path == "primal" and short:
+            raise DataError(
+                f"{len(short)} of {len(layers)} layers lack full column rank in training, which primal needs",
+                'Use path="auto".',
             )
+        made = self.hardware.map(lambda i: fold_operators(layers[i], splits, solver, self.path), short)
+        self.step("operators", len(layers))
+        common = {"dtype": self.dtype, "hardware": self.hardware}
 
-        k = len(outer)
-        scores = product(slice(k), outer, Y, self.names, kept)
-        inside = product(slice(k, None), pairs, Y[:, inner], ("pearson",)) if pairs else None
-        return (scores, np.zeros((len(layers), k, Y.shape[1]), np.int32), list(diagnoses)), inside
+        def product(which: slice, responses: np.ndarray, names: tuple[str, ...], kept: list | None) -> Scores:
+            here = splits[which]
+            trains, tests = zip(*[(split.train, test) for split in here for test in split.tests], strict=True)
+            shape = (len(layers), len(tests), responses.shape[1])
+            scores = {name: np.empty(shape, self.dtype) for name in columns(names)}
+            for i, layer in long.items():
+                place = None if kept is None else [values[i] for values in kept]
+                found = evaluate_primal(layer.part(which), here, responses, names, predictions=place, **common)
+                for name, values in found.items():
+                    scores[name][i] = values
+            if short:
+                first = sum(len(split.tests) for split in splits[: which.start])
+                operators = [rows[first : first + len(tests)] for rows, _ in made]
+                place = (
+                    None
+                    if kept is None
+                    else [np.empty((len(short), *values.shape[1:]), values.dtype) for values in kept]
+                )
+                found = evaluate(operators, trains, tests, responses, names, predictions=place, **common)
+                for name, values in found.items():
+                    scores[name][short] = values
+                for values, new in zip(kept or [], place or [], strict=True):
+                    values[short] = new
+            self.step("voxels", shape[2])
+            return scores
+
+        scores = product(slice(0, k), Y, self.names, kept)
+        inside = product(slice(k, len(splits)), Y[:, inner], ("pearson",), None) if pairs else None
+        known = dict(zip(short, [diagnosis for _, diagnosis in made], strict=True))
+        known |= {i: layer.diagnosis for i, layer in long.items()}
+        chosen = np.zeros((len(layers), k, Y.shape[1]), np.int32)
+        return (scores, chosen, [known[i] for i in range(len(layers))]), inside
 
     def _searched(self, layers, Y, outer, pairs, groups, inner, kept):
         found = Searched(self, layers, Y, groups, self.names).run(outer, kept)
@@ -141,7 +162,7 @@ class Searched:
 
         def one(task: tuple[int, int]) -> None:
             layer, s = task
-            with _precision(self.job):
+            with self.job.hardware.precision(self.job.dtype):
                 search, found = self._one(self.layers[layer], splits[s])
             known[layer].append(search)
             for span, candidates, sets in found:
@@ -203,15 +224,6 @@ class Searched:
             width = span.stop - span.start
             found["prediction"] = np.asarray(P + mean)[:, :width] * self.deviation[span] + self.mean[span]
         return {name: np.asarray(value)[..., : span.stop - span.start] for name, value in found.items()}
-
-
-def _precision(job: Job):
-    """JAX in float64 in this thread alone, if it is used and asked for it."""
-    if job.hardware.mesh is None or job.dtype != "float64":
-        return nullcontext()
-    import jax
-
-    return jax.enable_x64(True)
 
 
 def response_kernel(

@@ -31,8 +31,8 @@ import numpy as np
 from jaxtyping import Float64, Int
 from scipy.linalg.lapack import dgeqrf, dormqr, dpotrf, dtrtri
 
-SQUARED = 1e4
-"""Largest condition number (of a Gram matrix's factor, scaled) that may be squared: the operators then err by 2e-12."""
+SQUARED = 25.0
+"""Largest root mean square condition number of a scaled Gram matrix's factor that may be squared: errors of 2e-12."""
 
 PATHS = ("auto", "dual", "primal", "refit")
 """Regimes a person may force; what was taken is in `Diagnosis`."""
@@ -124,7 +124,7 @@ def triangular_inverse(R: Matrix, limit: float) -> tuple[Matrix | None, float]:
 def cholesky_inverse(K: Matrix) -> tuple[Matrix | None, float]:
     """L^-1 of K = L L', and |L|_F |L^-1|_F of K scaled to a unit diagonal, which is what bounds the round-off.
 
-    None where K is not positive definite, or where the bound is above SQUARED: there a Gram matrix has lost too much.
+    None where K is not positive definite, or the bound is above SQUARED x its size: there it has lost too much.
     """
     diagonal = np.diag(K)
     if not len(K) or diagonal.min() <= 0:
@@ -135,7 +135,7 @@ def cholesky_inverse(K: Matrix) -> tuple[Matrix | None, float]:
         return None, np.inf
     inverse, _ = dtrtri(L, lower=1)
     bound = float(np.linalg.norm(L) * np.linalg.norm(inverse))
-    return (inverse * scale, bound) if bound < SQUARED else (None, bound)
+    return (inverse * scale, bound) if bound < SQUARED * len(L) else (None, bound)
 
 
 def gram_inverse(M: Matrix, alpha: float) -> tuple[Matrix | None, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -52,7 +51,7 @@ def evaluate(
     run = _on_host if hardware.mesh is None else _on_mesh
     shape = (len(operators), len(tests), Y.shape[1])
     out = {name: np.empty(shape, dtype) for name in columns(names)}
-    with jax.enable_x64(True) if dtype == "float64" else nullcontext():
+    with hardware.precision(dtype):
         run(operators, trains, tests, Y, names, dtype, hardware, out, predictions, step or (lambda amount: None))
     return out
 

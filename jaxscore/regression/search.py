@@ -27,6 +27,13 @@ class Search(Protocol):
     def operator(self, candidate: int) -> Float64[np.ndarray, "held train"]:
         """Predictions of a candidate for all stimuli that are not trained on, in the order of their rows."""
 
+    def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
+        """Dual weights a of a candidate; only `Solver.fit` asks for them.
+
+        Centred responses are predicted by sum_s g_s (x_s - mean_s)' X_s' a, with X_s the centred training features of
+        space s and g_s what `Solver.described` gives as its weight; without spaces by (x - mean)' X' a.
+        """
+
 
 class RidgeSearch:
     """Ridge with its alpha from a grid.
@@ -85,6 +92,10 @@ class RidgeSearch:
     def operator(self, candidate: int) -> Matrix:
         """See Search."""
         return self.spectrum.operator(self.alphas[candidate], self.X[self.held])
+
+    def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
+        """See Search."""
+        return self.spectrum.dual(self.alphas[candidate], Y, max(self.X.shape) * np.finfo(float).eps)
 
 
 def choose_for_each(

@@ -65,6 +65,18 @@ class Spectrum:
         weights = ((X - self.mean) @ self.V) * (s / (np.square(s) + alpha))
         return weights @ self.W[:, :rank].T + 1.0 / len(self.W)
 
+    def rank(self, rcond: float) -> int:
+        """How many singular values are over rcond x the largest."""
+        return int((self.s > rcond * self.s[:1]).sum())
+
+    def dual(
+        self, alpha: float, Y: Float64[np.ndarray, "train neuroid"], rcond: float
+    ) -> Float64[np.ndarray, "train neuroid"]:
+        """Weights of the training stimuli: W diag(1 / (s^2 + alpha)) W' Y, over the directions that features reach."""
+        rank = self.rank(rcond)
+        W = self.W[:, :rank]
+        return W @ ((W.T @ Y) / (np.square(self.s[:rank]) + alpha)[:, None])
+
 
 def leave_one_out(G: Matrix) -> Matrix:
     """C whose rows give each stimulus's error when it is predicted from the others; |C y|^2 is their mean square."""
