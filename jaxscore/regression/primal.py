@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Float64
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from jaxscore.regression.energies import product
@@ -25,8 +26,8 @@ from jaxscore.regression.operators import SQUARED, Diagnosis, Operator, Solver, 
 from jaxscore.regression.products import Scores, columns
 from jaxscore.regression.scores import score, standardise
 
-LONG = 2.5
-"""How many times more stimuli than features there must be: then two products with P cost less than one n x n."""
+LONG = 2.0
+"""How many times more stimuli than features there must be for two products with P to cost no more than one n x n."""
 FEW = 2000
 """Under this many stimuli, operators on stimuli are made at once, and can certify more."""
 
@@ -72,7 +73,7 @@ def whitened(X: Float64[np.ndarray, "stimulus feature"], alpha: float) -> tuple[
     inverse = None if failed else dtrtri(L, lower=1)[0]
     if inverse is not None and np.linalg.norm(inverse) * np.linalg.norm(L) <= SQUARED * len(L):
         inverse *= scale
-        return X @ inverse.T, size * float(np.linalg.norm(inverse))
+        return dtrmm(1.0, inverse, X.T, lower=1).T, size * float(np.linalg.norm(inverse))
     tall = np.vstack([X, alpha**0.5 * np.eye(X.shape[1])]) if alpha else X
     Q, R = np.linalg.qr(tall)
     s = np.linalg.svd(R, compute_uv=False)
@@ -92,7 +93,8 @@ def primal(X: Float[np.ndarray, "stimulus feature"], splits: list[Split], solver
     out, operators, certain = [], [], solver.alpha > 0
     for split in splits:
         held = np.setdiff1d(np.arange(n), split.train)
-        rest = np.eye(len(held)) - P[held] @ P[held].T
+        own = P[held]
+        rest = np.eye(len(held)) - own @ own.T
         try:
             factor = cho_factor(rest, lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -100,7 +102,7 @@ def primal(X: Float[np.ndarray, "stimulus feature"], splits: list[Split], solver
         inverse_norm = np.linalg.norm(dtrtri(np.tril(factor[0]), lower=1)[0]) if not certain else 0.0
         if not certain and condition * inverse_norm >= 1.0 / solver.rcond:
             return None
-        B = cho_solve(factor, P[held], check_finite=False)
+        B = cho_solve(factor, own, check_finite=False)
         out.append(held)
         operators.append([Operator.of(B[np.searchsorted(held, test)]) for test in split.tests])
     rank = min(X.shape[1], n - 1)
