@@ -3,60 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from jaxscore.errors import JaxscoreError, did_you_mean
 from jaxscore.regression import operators
-from jaxscore.regression.operators import Matrix, centred
-from jaxscore.regression.search import RidgeSearch, Search
+from jaxscore.regression.fitted import Fitted, rotated
+from jaxscore.regression.operators import Matrix
+from jaxscore.regression.pls import response_kernel
+from jaxscore.regression.search import DualSearch, PLSSearch, RidgeSearch
+from jaxscore.regression.solver import Solver
 from jaxscore.regression.splits import nested
 
 ALPHAS = tuple(10.0**k for k in range(-3, 4))
 """The grid of today's platform: logspace(-3, 3, 7)."""
-
-
-class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """What the regressions share."""
-
-    per_neuroid = True
-
-    @property
-    def needs_kernel(self) -> bool:
-        """Whether the choice looks at all neuroids together, through Y Y'."""
-        return not self.per_neuroid
-
-    def fixed(self) -> operators.Solver | None:
-        """The solver of `operators`, where nothing is chosen from the responses."""
-        return None
-
-    def rows(self, coordinates: Matrix, rows: np.ndarray) -> Matrix:
-        """Coordinates of some of the stimuli."""
-        return coordinates[rows]
-
-    def described(self, chosen: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Alphas, and weights of the feature spaces, of candidates; None where there are none."""
-        return None, None
-
-    def coordinates(self, X: Matrix) -> Matrix:
-        """Features in float64, in as few columns as their inner products need."""
-        X = np.asarray(X, np.float64)
-        if self.fixed() is not None or X.shape[1] <= len(X):
-            return X
-        return np.linalg.qr(centred(X).T, mode="r").T
-
-    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> Search:
-        """Candidates for one training set, from what `coordinates` returned.
-
-        Args:
-            X: what `coordinates` returned.
-            train: rows to train on.
-            held: rows to predict.
-            context: groups [stimulus] or None, path, kernel Y Y' [train, train] or None.
-        """
-        raise AssertionError(f"{type(self).__name__} has nothing to choose")
 
 
 class OLS(Solver):
@@ -112,16 +74,48 @@ class RidgeCV(Solver):
         """See Solver."""
         return np.asarray(check_alphas(self.alphas))[chosen], None
 
-    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> Search:
+    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> DualSearch:
         """See Solver."""
         how = self.select if isinstance(self.select, str) and self.select in ("loo", "gcv") else None
         how = how or inner_folds(self.select, train, held, context["groups"])
         return RidgeSearch(X, train, held, alphas=check_alphas(self.alphas), how=how, path=context["path"])
 
 
+class PLS(Solver):
+    """Partial least squares: components that covary with all neuroids together, and a regression on them.
+
+    Args:
+        components: how many; fewer where the features have fewer.
+        scale: divide features by their standard deviations in training. Responses never are: scikit-learn's `scale`
+            divides both.
+    """
+
+    needs_kernel = True
+
+    def __init__(self, components: int = 10, *, scale: bool = False) -> None:
+        self.components = components
+        self.scale = scale
+
+    def coordinates(self, X: Matrix) -> Matrix:
+        """See Solver; features that are scaled in training stay what they are."""
+        return np.asarray(X, np.float64) if self.scale else super().coordinates(X)
+
+    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> PLSSearch:
+        """See Solver."""
+        return PLSSearch(X, train, held, context["kernel"], self._count(), self.scale)
+
+    def _fit(self, X: Matrix, Y: np.ndarray, groups: np.ndarray | None) -> Fitted:
+        return rotated(X, Y, response_kernel(Y), self._count(), self.scale)
+
+    def _count(self) -> int:
+        if not isinstance(self.components, Integral) or self.components < 1:
+            raise JaxscoreError(f"components is {self.components!r}, expected a whole number of 1 or more", "PLS(10)")
+        return int(self.components)
+
+
 def inner_folds(select: Any, train: np.ndarray, held: np.ndarray, groups: np.ndarray | None) -> list:
     """Inner folds of a training set, as positions in it."""
-    (folds,) = nested([(train, held)], select, groups=groups)
+    (folds,) = nested([(train, held if len(held) else train)], select, groups=groups)
     return [(np.searchsorted(train, a), np.searchsorted(train, b)) for a, b in folds]
 
 
@@ -134,7 +128,7 @@ def check_alphas(alphas: Sequence[float]) -> tuple[float, ...]:
 
 
 def make_solver(solver: Solver | str) -> Solver:
-    """A solver from its name: "ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv".
+    """A solver from its name: "ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv", "pls:COMPONENTS".
 
     Raises:
         JaxscoreError: if it is none of these.
@@ -142,17 +136,19 @@ def make_solver(solver: Solver | str) -> Solver:
     if isinstance(solver, Solver):
         return solver
     if isinstance(solver, str):
-        name, _, alpha = solver.partition(":")
+        name, _, number = solver.partition(":")
         if solver == "ols":
             return OLS()
-        if name == "ridge" and alpha:
+        if name == "pls" and number.isdecimal():
+            return PLS(int(number))
+        if name == "ridge" and number:
             try:
-                return Ridge(float(alpha))
+                return Ridge(float(number))
             except ValueError:
                 pass
         if solver in ("ridge-loo", "ridge-gcv"):
             return RidgeCV(select=solver.removeprefix("ridge-"))
-    known = ("ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv")
+    known = ("ols", "ridge:ALPHA", "ridge-loo", "ridge-gcv", "pls:COMPONENTS")
     hint = did_you_mean(solver, known) if isinstance(solver, str) else ""
     raise JaxscoreError(
         f"Unknown solver {solver!r}. {hint}".strip(), f"Choose from: {', '.join(known)}, or pass OLS(), Ridge(1.0), ..."

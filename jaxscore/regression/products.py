@@ -65,9 +65,11 @@ def _on_host(operators, trains, tests, Y, names, dtype, hardware, out, predictio
     def chunk(span: slice) -> None:
         Z, average, spread = standardise(Y[:, span], dtype)
         deviation = spread.astype(dtype)
+        # one room for all sets: fresh pages would cost more than the scores
+        room = np.empty((max(map(len, stacks)), Z.shape[1]), dtype)
         for k, (A, train, test) in enumerate(zip(stacks, trains, tests, strict=True)):
             known = Z[train]
-            P = (A @ known).reshape(layers, len(test), -1)
+            P = np.matmul(A, known, out=room[: len(A)]).reshape(layers, len(test), -1)
             both = (means[k] @ known, known.mean(0)) if wants_means else None
             if predictions is not None:
                 predictions[k][..., span] = (P + both[0][:, None]) * spread + average

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Protocol
@@ -12,6 +13,7 @@ from jaxtyping import Float, Float64, Int
 
 from jaxscore.regression.energies import Criterion, Directions, Residuals, Triangles
 from jaxscore.regression.operators import Matrix
+from jaxscore.regression.pls import pls_scores
 from jaxscore.regression.spectrum import Fold, Spectrum, leave_folds_out, leave_one_out
 
 
@@ -27,11 +29,15 @@ class Search(Protocol):
     def operator(self, candidate: int) -> Float64[np.ndarray, "held train"]:
         """Predictions of a candidate for all stimuli that are not trained on, in the order of their rows."""
 
-    def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
-        """Dual weights a of a candidate; only `Solver.fit` asks for them.
 
-        Centred responses are predicted by sum_s g_s (x_s - mean_s)' X_s' a, with X_s the centred training features of
-        space s and g_s what `Solver.described` gives as its weight; without spaces by (x - mean)' X' a.
+class DualSearch(Search, Protocol):
+    """A search whose candidates have weights on the training stimuli, for `Solver.fit`."""
+
+    def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
+        """Dual weights a of a candidate.
+
+        Centred responses Y are predicted by sum_s g_s (x_s - mean_s)' X_s' a, with X_s the centred training features of
+        space s (columns: `Solver.spaces`) and g_s its weight in `Solver.described`; without spaces by (x - mean)' X' a.
         """
 
 
@@ -94,8 +100,49 @@ class RidgeSearch:
         return self.spectrum.operator(self.alphas[candidate], self.X[self.held])
 
     def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
-        """See Search."""
+        """See DualSearch."""
         return self.spectrum.dual(self.alphas[candidate], Y, max(self.X.shape) * np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class PLSSearch:
+    """The one candidate of partial least squares.
+
+    Attributes:
+        X: features of all stimuli, in any coordinates with their inner products; as they are if `scale`.
+        train: training rows of X.
+        held: the rows to predict.
+        kernel: Y Y' of the training responses.
+        components: how many to look for.
+        scale: divide features by their standard deviations in training.
+    """
+
+    X: Float64[np.ndarray, "stimulus feature"]
+    train: Int[np.ndarray, " train"]
+    held: Int[np.ndarray, " held"]
+    kernel: Float64[np.ndarray, "train train"]
+    components: int
+    scale: bool
+    path = "pls"
+
+    @cached_property
+    def scores(self) -> tuple[Float64[np.ndarray, "held component"], Float64[np.ndarray, "train component"]]:
+        """See `pls_scores`."""
+        return pls_scores(self.X[self.train], self.kernel, self.X[self.held], self.components, scale=self.scale)
+
+    @property
+    def rank(self) -> int:
+        """How many components exist."""
+        return int(self.scores[1].any(0).sum())
+
+    def criteria(self, dtype: str, xp: ModuleType) -> Iterator[Criterion]:
+        """Nothing is chosen."""
+        return iter(())
+
+    def operator(self, candidate: int) -> Matrix:
+        """See Search."""
+        S, T = self.scores
+        return S @ T.T + 1.0 / len(T)
 
 
 def choose_for_each(

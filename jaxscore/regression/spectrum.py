@@ -72,7 +72,7 @@ class Spectrum:
     def dual(
         self, alpha: float, Y: Float64[np.ndarray, "train neuroid"], rcond: float
     ) -> Float64[np.ndarray, "train neuroid"]:
-        """Weights of the training stimuli: W diag(1 / (s^2 + alpha)) W' Y, over the directions that features reach."""
+        """Weights of the training stimuli: W diag(1 / (s^2 + alpha)) W' Y, over the directions of `rank`."""
         rank = self.rank(rcond)
         W = self.W[:, :rank]
         return W @ ((W.T @ Y) / (np.square(self.s[:rank]) + alpha)[:, None])

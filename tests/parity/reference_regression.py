@@ -56,6 +56,66 @@ def pearson(prediction: np.ndarray, response: np.ndarray) -> np.ndarray:
         return np.asarray(stats.pearsonr(prediction, response, axis=0).statistic, dtype=np.float64)
 
 
+def svd_ridge(X: np.ndarray, Y: np.ndarray, new: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
+    """Ridge predictions at several alphas by one SVD of the features: no kernel that squares their condition number.
+
+    `test_selection.py` compares them with scikit-learn's ``Ridge(solver="svd")``.
+
+    Args:
+        X: training features [stimulus, feature].
+        Y: training responses [stimulus, neuroid].
+        new: features of the stimuli to predict [test, feature].
+        alphas: penalties in scikit-learn's convention.
+
+    Returns:
+        Predictions [alpha, test, neuroid].
+    """
+    X, Y, new = (np.asarray(array, np.float64) for array in (X, Y, new))
+    U, s, Vt = np.linalg.svd(X - X.mean(0), full_matrices=False)
+    left, right = (new - X.mean(0)) @ Vt.T, U.T @ (Y - Y.mean(0))
+    return np.stack([(left * (s / (s**2 + alpha))) @ right for alpha in alphas]) + Y.mean(0)
+
+
+def refit_errors(X: np.ndarray, Y: np.ndarray, folds: Sequence[Fold], alphas: Sequence[float]) -> np.ndarray:
+    """What a grid search minimises: the mean over folds of the mean squared error of ridge, refitted for each fold.
+
+    With scikit-learn's ``LeaveOneOut`` folds this is the mean leave-one-out squared error of ``RidgeCV``.
+
+    Args:
+        X: features [stimulus, feature].
+        Y: responses [stimulus, neuroid].
+        folds: (train, test) row numbers of each inner fold.
+        alphas: the grid.
+
+    Returns:
+        Errors [alpha, neuroid].
+    """
+    fits = [np.square(svd_ridge(X[a], Y[a], X[b], alphas) - Y[b]).mean(1) for a, b in folds]
+    return np.mean(fits, 0)
+
+
+def gcv_errors(X: np.ndarray, Y: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
+    """Generalised cross-validation, n |(I - H) y|^2 / trace(I - H)^2, from the hat matrix H with its intercept.
+
+    Args:
+        X: features [stimulus, feature].
+        Y: responses [stimulus, neuroid].
+        alphas: the grid.
+
+    Returns:
+        Criterion [alpha, neuroid].
+    """
+    n = len(X)
+    hats = svd_ridge(X, np.eye(n), X, alphas)
+    return np.stack([n * np.square(Y - H @ Y).sum(0) / np.trace(np.eye(n) - H) ** 2 for H in hats])
+
+
+def eps_pearson(prediction: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Pearson r [neuroid] as brain-score's language platform takes it: 1e-8 added to each norm; a constant gives 0."""
+    p, y = prediction - prediction.mean(0), response - response.mean(0)
+    return (p * y).sum(0) / ((np.linalg.norm(p, axis=0) + 1e-8) * (np.linalg.norm(y, axis=0) + 1e-8))
+
+
 def _one_fold_r(
     model: LinearRegression | Ridge, X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
