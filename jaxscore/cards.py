@@ -65,11 +65,15 @@ class Splits(Part):
 
 
 class Regression(Part):
-    """`ols` (minimum norm, cut-off `rcond`) or `ridge` at `alpha`."""
+    """`ols` (minimum norm, cut-off `rcond`), `ridge` at `alpha`, or ridge at one of `alphas`.
 
-    solver: Literal["ols", "ridge"]
+    `ridge-loo` chooses it for each neuroid in training by leave-one-out, `ridge-gcv` by generalised cross-validation.
+    """
+
+    solver: Literal["ols", "ridge", "ridge-loo", "ridge-gcv"]
     rcond: Annotated[float, Field(gt=0, lt=1)] = 1e-6
     alpha: PositiveFloat | None = None
+    alphas: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
     @model_validator(mode="after")
     def _alpha_for_ridge(self) -> Regression:

@@ -81,7 +81,7 @@ class Options:
             first = error.errors()[0]
             raise JaxscoreError(
                 f"Not a regression: {self.regression or self.rcond} ({first['loc'][-1:]}: {first['msg']})",
-                "Type --regression ols, ridge, or ridge:ALPHA with ALPHA > 0; --rcond is between 0 and 1.",
+                "Type --regression ols, ridge-loo, ridge-gcv or ridge:ALPHA (ALPHA > 0); --rcond is between 0 and 1.",
             ) from None
 
 

@@ -28,14 +28,13 @@ TABLE = ("score", "error", "median_r", "ceiling", "grouped", "subjects")
 
 def protocol_of(card: Card) -> Protocol:
     """The regression and the splits of a card."""
-    ridge = card.regression.solver == "ridge"
-    return Protocol(
-        scheme=card.splits.scheme,
-        folds=card.splits.folds,
-        seed=card.splits.seed,
-        alpha=float(card.regression.alpha) if ridge else 0.0,
-        rcond=card.regression.rcond,
-    )
+    from jaxscore.regression import OLS, Ridge, RidgeCV
+
+    asked = card.regression
+    solver = OLS(asked.rcond) if asked.solver == "ols" else Ridge(asked.alpha)
+    if asked.solver in ("ridge-loo", "ridge-gcv"):
+        solver = RidgeCV(asked.alphas, select=asked.solver.removeprefix("ridge-"))
+    return Protocol(scheme=card.splits.scheme, folds=card.splits.folds, seed=card.splits.seed, solver=solver)
 
 
 def aggregated_neuroids(card: Card, assembly: xr.DataArray) -> np.ndarray:
@@ -192,6 +191,7 @@ def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, 
             )
     if unusable := int(np.isnan(ceiled.ceilings).sum()):
         notes.append(f"{unusable} neuroids have no positive ceiling and are left out of the score.")
+    notes += [f"{note}." for note in encoding.notes]
     deficient = {
         names[i] for found in encoding.diagnoses.values() for i, d in enumerate(found) if "refit-svd" in d.paths
     }

@@ -79,7 +79,7 @@ def score(
         layers: names, numbers and ranges, comma-separated ("drop,3,5-8"); all by default.
         pooling: "last": the last token of the last word; "mean", "sum": over the tokens of the stimulus.
         context: what a sentence is read in: "passage", "story" or "sentence".
-        regression: "ols", "ridge" or "ridge:ALPHA".
+        regression: "ols", "ridge:ALPHA", or with an alpha chosen for each neuroid "ridge-loo" or "ridge-gcv".
         rcond: OLS: singular values under rcond x the largest are zero.
         splits: "shuffled", "contiguous" or "grouped" (by passage).
         folds: number of folds.

@@ -88,7 +88,11 @@ def test_other_sources_stay_as_they_are(write, source):
         ('scheme = "shuffled"', 'scheme = "shufled"', ["splits.scheme: ", "'shuffled'", "'shufled'"]),
         ('scheme = "shuffled"', 'scheme = "shuffled"\nfolds = 1', ["splits.folds: ", "greater than or equal to 3"]),
         ('scheme = "shuffled"', 'scheme = "shuffled"\nfolds = "five"', ["splits.folds: ", "integer", "'five'"]),
-        ('solver = "ols"', 'solver = "lasso"', ["regression.solver: ", "'ols' or 'ridge'", "'lasso'"]),
+        (
+            'solver = "ols"',
+            'solver = "lasso"',
+            ["regression.solver: ", "'ols', 'ridge', 'ridge-loo' or 'ridge-gcv'", "'lasso'"],
+        ),
         ('solver = "ols"', 'solver = "ridge"', ["regression: ", "ridge needs alpha"]),
         ('solver = "ols"', 'solver = "ridge"\nalpha = -1.0', ["regression.alpha: ", "greater than 0", "-1.0"]),
         ('solver = "ols"', 'solver = "ols"\nrcond = 2.0', ["regression.rcond: ", "less than 1", "2.0"]),

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 import jaxscore
@@ -125,6 +125,10 @@ def test_bos(score, tiny, study):
 def test_regression(score, tiny, study):
     features = _features(tiny, study)
     _close(score(regression="ridge:0.3"), _r(features, study, SHUFFLED, ridge(0.3)))
+    chosen = score(regression="ridge-loo")
+    grid = [10.0**k for k in range(-3, 4)]
+    _close(chosen, _r(features, study, SHUFFLED, lambda: RidgeCV(grid, alpha_per_target=True)))
+    assert any("chosen alphas sit on the edge of the grid" in note for note in chosen.record["result"]["warnings"])
     ols = score(regression="ols", layers="1").arrays["r"].mean("fold").isel(part=0)
     np.testing.assert_allclose(ols, _r(features[1:2], study, SHUFFLED, LinearRegression), atol=1e-4)
 

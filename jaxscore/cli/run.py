@@ -37,7 +37,9 @@ def run(
     context: Annotated[
         str | None, typer.Option(help="What a sentence is read in: passage, story, sentence.", show_default="card's")
     ] = None,
-    regression: Annotated[str | None, typer.Option(help="ols, ridge or ridge:ALPHA.", show_default="card's")] = None,
+    regression: Annotated[
+        str | None, typer.Option(help="ols, ridge:ALPHA, ridge-loo or ridge-gcv.", show_default="card's")
+    ] = None,
     rcond: Annotated[float | None, typer.Option(help="Rank cut-off of ols.", show_default="card's, 1e-6")] = None,
     splits: Annotated[
         str | None, typer.Option(help="shuffled, contiguous or grouped (by passage).", show_default="card's")

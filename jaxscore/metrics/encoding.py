@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxscore.errors import GridEdgeWarning
 from jaxscore.regression.crossval import CrossValidation, cross_validate
-from jaxscore.regression.estimators import OLS, Ridge
+from jaxscore.regression.estimators import Solver
 from jaxscore.regression.operators import Diagnosis
 from jaxscore.regression.splits import make_folds
 
@@ -24,15 +26,13 @@ class Protocol:
         scheme: of the folds.
         folds: how many.
         seed: of the folds.
-        alpha: ridge penalty; 0 is OLS.
-        rcond: rank cut-off of OLS.
+        solver: the regression.
     """
 
     scheme: str
     folds: int
     seed: int
-    alpha: float
-    rcond: float
+    solver: Solver
 
 
 @dataclass
@@ -47,6 +47,7 @@ class Encoding:
         neuroids: how many per part.
         undefined: how many neuroids of a part have no r in some fold, per part.
         diagnoses: of each layer, per part.
+        notes: what the regression warned of.
     """
 
     r: Float[np.ndarray, "layer part fold neuroid"]
@@ -56,6 +57,7 @@ class Encoding:
     neuroids: dict[str, int] = field(default_factory=dict)
     undefined: dict[str, int] = field(default_factory=dict)
     diagnoses: dict[str, list[Diagnosis]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def usable(Y: Float[np.ndarray, "stimulus neuroid"]) -> Bool[np.ndarray, " neuroid"]:
@@ -99,8 +101,12 @@ def encode(
     def run(rows: np.ndarray, present: np.ndarray, scheme: str, inner: np.ndarray | None) -> CrossValidation:
         own = None if groups is None else groups[rows]
         folds = make_folds(scheme, len(rows), folds=protocol.folds, seed=protocol.seed, groups=own)
-        solver = Ridge(protocol.alpha) if protocol.alpha else OLS(protocol.rcond)
-        return cross_validate(X[:, rows], Y[np.ix_(rows, present)], folds, solver, inner=inner, chunk=chunk, step=step)
+        options = {"groups": own, "inner": inner, "chunk": chunk, "step": step}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", GridEdgeWarning)
+            found = cross_validate(X[:, rows], Y[np.ix_(rows, present)], folds, protocol.solver, **options)
+        out.notes.extend(str(warning.message) for warning in caught)
+        return found
 
     for k, (name, rows) in enumerate(parts.items()):
         present = np.flatnonzero(usable(Y[rows]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxscore.errors import DataError, GridEdgeWarning, JaxscoreError, did_you_mean
+from jaxscore.errors import DataError, JaxscoreError, did_you_mean
 from jaxscore.regression.checks import check_features, check_responses
 from jaxscore.regression.delays import delayed
+from jaxscore.regression.edges import warn_at_edges
 from jaxscore.regression.estimators import OLS, Solver, make_solver
 from jaxscore.regression.hardware import choose_hardware
 from jaxscore.regression.job import Job, Step
@@ -160,7 +160,7 @@ def cross_validate(
         found["r2"], pooled = 1.0 - residual / total, 1.0 - residual.sum(1) / total.sum(1)
     alphas, weights = solver.described(chosen)
     if alphas is not None:
-        _warn_at_edges(alphas, solver)
+        warn_at_edges(alphas, solver.alphas)
     return CrossValidation(
         scores=found,
         inner_r=None if inner is None else inner_r,
@@ -183,18 +183,3 @@ def _restricted(k: int, fold: Fold, rows: np.ndarray, neuroids: int) -> Fold:
             "Drop these neuroids, or use fewer folds.",
         )
     return train, test
-
-
-def _warn_at_edges(alphas: Float[np.ndarray, "layer fold neuroid"], solver: Solver) -> None:
-    """Say how many of the chosen alphas are the smallest or the largest of the grid."""
-    grid = np.sort(np.asarray(solver.alphas, float))
-    if len(grid) < 2:
-        return
-    low, high = int((alphas == grid[0]).sum()), int((alphas == grid[-1]).sum())
-    if low + high:
-        warnings.warn(
-            f"{low + high} of {alphas.size} chosen alphas sit on the edge of the grid: {low} at {grid[0]:g}, {high} at "
-            f"{grid[-1]:g}; a better alpha may lie beyond it",
-            GridEdgeWarning,
-            stacklevel=3,
-        )

@@ -45,7 +45,7 @@ def complaint(ran, *words: str) -> None:
         ("run TINY SIM --context story", ["name no story", "--context sentence"]),
         ("run TINY SIM --bos maybe", ["Unknown bos 'maybe'", "auto, never, always"]),
         ("run TINY SIM --dtype float23", ["Unknown dtype 'float23'", "Did you mean 'float32'", "bfloat16"]),
-        ("run TINY SIM --regression lasso", ["lasso", "'ols' or 'ridge'", "ridge:ALPHA"]),
+        ("run TINY SIM --regression lasso", ["lasso", "'ols', 'ridge', 'ridge-loo' or 'ridge-gcv'", "ridge:ALPHA"]),
         ("run TINY SIM --regression ridge:x", ["ridge:x", "ridge:ALPHA"]),
         ("run TINY SIM --rcond 2", ["2.0", "rcond"]),
         ("run TINY SIM --data absent.nc", ["absent.nc is not a file", "Check the path"]),
