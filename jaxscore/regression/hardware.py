@@ -128,6 +128,11 @@ def choose_hardware(*, mesh: Mesh | None = None, threads: int | None = None, chu
             f"The mesh has axes {mesh.axis_names}, expected {AXES}",
             'jax.make_mesh((1, len(jax.devices())), ("layer", "voxel"))',
         )
+    else:
+        from jax.sharding import Mesh as AutoMesh
+
+        # axes that the compiler may spread as it likes, whatever kind they came as
+        mesh = AutoMesh(mesh.devices, mesh.axis_names)
     return Hardware(mesh, threads or processors(), chunk)
 
 
