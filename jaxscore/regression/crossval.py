@@ -39,7 +39,7 @@ class CrossValidation:
         pooled_r2: None, or R2 over all folds together [layer, neuroid]: 1 - sum of squared errors / sum of squared
             deviations from each fold's training mean.
         predictions: None, or for each fold the held-out predictions [layer, test, neuroid], in units of the responses.
-        alphas: None, or the alpha chosen in training [layer, fold, neuroid].
+        alphas: None, or the alpha chosen in training [layer, fold, neuroid]; NaN for a neuroid that is constant.
         weights: None, or the weights of the feature spaces chosen in training [layer, fold, neuroid, space].
         diagnoses: for each layer, how its operators were made.
         labels: what the axes are called, if the inputs said it.
@@ -158,9 +158,12 @@ def cross_validate(
     if "r2" in names:
         residual, total = found.pop("residual"), found.pop("total")
         found["r2"], pooled = 1.0 - residual / total, 1.0 - residual.sum(1) / total.sum(1)
-    alphas, weights = solver.described(chosen)
+    alphas, weights = solver.described(np.maximum(chosen, 0))
     if alphas is not None:
-        warn_at_edges(alphas, solver.alphas)
+        warn_at_edges(alphas[chosen >= 0], solver.alphas)
+        alphas[chosen < 0] = np.nan
+    if weights is not None:
+        weights[chosen < 0] = np.nan
     return CrossValidation(
         scores=found,
         inner_r=None if inner is None else inner_r,

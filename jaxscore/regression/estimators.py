@@ -13,7 +13,7 @@ from jaxscore.regression import operators
 from jaxscore.regression.fitted import Fitted, rotated
 from jaxscore.regression.operators import Matrix
 from jaxscore.regression.pls import response_kernel
-from jaxscore.regression.search import DualSearch, PLSSearch, RidgeSearch
+from jaxscore.regression.search import PLSSearch, RidgeSearch, WeightSearch
 from jaxscore.regression.solver import Solver
 from jaxscore.regression.splits import nested
 
@@ -74,7 +74,7 @@ class RidgeCV(Solver):
         """See Solver."""
         return np.asarray(check_alphas(self.alphas))[chosen], None
 
-    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> DualSearch:
+    def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> WeightSearch:
         """See Solver."""
         how = self.select if isinstance(self.select, str) and self.select in ("loo", "gcv") else None
         how = how or inner_folds(self.select, train, held, context["groups"])

@@ -22,6 +22,7 @@ class Search(Protocol):
 
     path: str
     rank: int
+    condition: float
 
     def criteria(self, dtype: str, xp: ModuleType) -> Iterator[Criterion]:
         """Errors of the candidates, in their order, a batch of them at a time; nothing if there is no choice."""
@@ -30,14 +31,21 @@ class Search(Protocol):
         """Predictions of a candidate for all stimuli that are not trained on, in the order of their rows."""
 
 
+class WeightSearch(Search, Protocol):
+    """A search for `Solver.fit`, of a regression without feature spaces."""
+
+    def weights(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "column neuroid"]:
+        """Weights b of the coordinates: centred responses Y are predicted by (x - mean)' b."""
+
+
 class DualSearch(Search, Protocol):
-    """A search whose candidates have weights on the training stimuli, for `Solver.fit`."""
+    """A search for `Solver.fit`, of a regression with feature spaces."""
 
     def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
-        """Dual weights a of a candidate.
+        """Weights a of the training stimuli: centred responses Y are predicted by sum_s g_s (x_s - mean_s)' X_s' a.
 
-        Centred responses Y are predicted by sum_s g_s (x_s - mean_s)' X_s' a, with X_s the centred training features of
-        space s (columns: `Solver.spaces`) and g_s its weight in `Solver.described`; without spaces by (x - mean)' X' a.
+        X_s are the centred training features of space s (columns: `Solver.spaces`), g_s is its weight in
+        `Solver.described`.
         """
 
 
@@ -64,8 +72,8 @@ class RidgeSearch:
         path: str = "auto",
     ) -> None:
         # a triangle of n^2 / 2 for each alpha, or n x rank twice
-        narrow = len(train) > 3 * X.shape[1]
-        self.path = ("primal" if narrow else "dual") if path == "auto" else path
+        narrow = path == "auto" and len(train) > 3 * X.shape[1]
+        self.path = "primal" if narrow or path == "primal" else "dual"
         self.X, self.train, self.held, self.alphas, self.how = X, train, held, alphas, how
 
     @cached_property
@@ -78,6 +86,12 @@ class RidgeSearch:
         """How many directions the training features reach, up to round-off."""
         s = self.spectrum.s
         return int((s > max(self.X.shape) * np.finfo(float).eps * s[:1]).sum())
+
+    @property
+    def condition(self) -> float:
+        """Condition number of the features, penalised by the smallest alpha."""
+        s, alpha = self.spectrum.s, min(self.alphas)
+        return float(np.sqrt((s[0] ** 2 + alpha) / (s[-1] ** 2 + alpha)))
 
     def criteria(self, dtype: str, xp: ModuleType) -> Iterator[Criterion]:
         """See Search."""
@@ -99,9 +113,9 @@ class RidgeSearch:
         """See Search."""
         return self.spectrum.operator(self.alphas[candidate], self.X[self.held])
 
-    def dual(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "train neuroid"]:
-        """See DualSearch."""
-        return self.spectrum.dual(self.alphas[candidate], Y, max(self.X.shape) * np.finfo(float).eps)
+    def weights(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "column neuroid"]:
+        """See WeightSearch."""
+        return self.spectrum.weights(self.alphas[candidate], Y, max(self.X.shape) * np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,7 @@ class PLSSearch:
     components: int
     scale: bool
     path = "pls"
+    condition = 1.0
 
     @cached_property
     def scores(self) -> tuple[Float64[np.ndarray, "held component"], Float64[np.ndarray, "train component"]]:

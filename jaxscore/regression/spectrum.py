@@ -69,13 +69,13 @@ class Spectrum:
         """How many singular values are over rcond x the largest."""
         return int((self.s > rcond * self.s[:1]).sum())
 
-    def dual(
+    def weights(
         self, alpha: float, Y: Float64[np.ndarray, "train neuroid"], rcond: float
-    ) -> Float64[np.ndarray, "train neuroid"]:
-        """Weights of the training stimuli: W diag(1 / (s^2 + alpha)) W' Y, over the directions of `rank`."""
+    ) -> Float64[np.ndarray, "feature neuroid"]:
+        """Weights of the features: V diag(s / (s^2 + alpha)) W' Y, over the directions of `rank`."""
         rank = self.rank(rcond)
-        W = self.W[:, :rank]
-        return W @ ((W.T @ Y) / (np.square(self.s[:rank]) + alpha)[:, None])
+        s = self.s[:rank, None]
+        return self.V[:, :rank] @ (s / (np.square(s) + alpha) * (self.W[:, :rank].T @ Y))
 
 
 def leave_one_out(G: Matrix) -> Matrix:

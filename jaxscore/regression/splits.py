@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -91,6 +92,7 @@ def make_folds(
     groups: Sequence | np.ndarray | None = None,
     labels: Sequence | np.ndarray | None = None,
     values: Sequence | np.ndarray | None = None,
+    smallest: int = 2,
 ) -> list[Fold]:
     """Split `stimuli` rows into folds.
 
@@ -105,6 +107,7 @@ def make_folds(
         labels: the class of every row, for a splitter that stratifies; a name stratifies on them instead of `groups`.
         values: a value of every row, such as its word. The rows of a training or test set are then all rows with one of
             its values, so that a value found in both sets puts its rows on both sides, as "nn-futrell" does.
+        smallest: how many stimuli a test set must have; 2 make a correlation, 1 a squared error.
 
     Raises:
         JaxscoreError: if `scheme` is none of these, or a protocol is asked for another seed.
@@ -122,7 +125,7 @@ def make_folds(
         found = _named(scheme, stimuli, folds, seed, groups, labels)
     else:
         found = _taken(scheme, stimuli, groups, labels)
-    found = check_folds(found, stimuli)
+    found = check_folds(found, stimuli, smallest=smallest)
     if values is not None:
         found = [tuple(np.flatnonzero(np.isin(values, values[rows])) for rows in fold) for fold in found]
     if folds is not None and len(found) != folds:
@@ -169,32 +172,35 @@ def nested(
         train = np.sort(unordered)
         own = {name: column[train] for name, column in columns.items()}
         try:
-            inner = make_folds(scheme, len(train), folds=folds, seed=seed, **own)
+            inner = make_folds(scheme, len(train), folds=folds, seed=seed, smallest=1, **own)
         except DataError as error:
             raise DataError(f"In the training set of outer fold {k}: {error.message}", error.hint) from error
         found.append([(train[a], train[b]) for a, b in inner])
     return found
 
 
-def check_folds(folds: Iterable[tuple[ArrayLike, ArrayLike]], stimuli: int, *, overlap: bool = False) -> list[Fold]:
+def check_folds(
+    folds: Iterable[tuple[ArrayLike, ArrayLike]], stimuli: int, *, overlap: bool = False, smallest: int = 2
+) -> list[Fold]:
     """Return the folds as arrays of integers, or say what is wrong with them.
 
     Args:
         folds: (training, test) pairs of indices into the stimuli; test sets of different folds may overlap.
         stimuli: how many there are.
         overlap: allow a stimulus in both sets of one fold.
+        smallest: how many stimuli a test set must have.
 
     Raises:
-        DataError: if there are no folds; if a set has fewer than 2 stimuli, or one twice, or indices that are not
-            integers from 0 to stimuli - 1; if the training and the test set of a fold overlap.
+        DataError: if there are no folds; if a set has too few stimuli (training: 2), or one twice, or indices that
+            are not integers from 0 to stimuli - 1; if the training and the test set of a fold overlap.
     """
-    checked = [_check_fold(k, fold, stimuli, overlap) for k, fold in enumerate(folds)]
+    checked = [_check_fold(k, fold, stimuli, overlap, smallest) for k, fold in enumerate(folds)]
     if not checked:
         raise DataError("There are no folds: nothing can be tested", "Give at least one (training, test) pair.")
     return checked
 
 
-def _check_fold(k: int, fold: Any, stimuli: int, overlap: bool) -> Fold:
+def _check_fold(k: int, fold: Any, stimuli: int, overlap: bool, smallest: int) -> Fold:
     try:
         train, test = (np.asarray(part) for part in fold)
     except (TypeError, ValueError):
@@ -205,9 +211,10 @@ def _check_fold(k: int, fold: Any, stimuli: int, overlap: bool) -> Fold:
         if rows.size and rows.dtype.kind not in "iu":
             hint = "Turn a mask into indices by numpy.flatnonzero(mask)." if rows.dtype.kind == "b" else ""
             raise DataError(f"the {name} indices of fold {k} are {rows.dtype}, expected integers", hint)
-    if len(train) < 2 or len(test) < 2:
+    if len(train) < 2 or len(test) < smallest:
+        least = "2 of each" if smallest == 2 else f"2 and {smallest}"
         raise DataError(
-            f"fold {k} has {len(train)} training and {len(test)} test stimuli, expected at least 2 of each",
+            f"fold {k} has {len(train)} training and {len(test)} test stimuli, expected at least {least}",
             "A correlation needs 2 stimuli: use fewer folds or larger groups.",
         )
     for name, rows in {"training": train, "test": test}.items():
@@ -307,7 +314,10 @@ def _taken(scheme: Any, stimuli: int, groups: np.ndarray | None, labels: np.ndar
 
 def _split(splitter: Any, stimuli: int, labels: np.ndarray | None, groups: np.ndarray | None) -> list[Any]:
     try:
-        return list(splitter.split(np.zeros(stimuli), labels, groups))
+        with warnings.catch_warnings():
+            # the same groups may be meant for other folds, outer or inner
+            warnings.filterwarnings("ignore", "The groups parameter is ignored", UserWarning)
+            return list(splitter.split(np.zeros(stimuli), labels, groups))
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{splitter} cannot split {stimuli} stimuli: {error}",
