@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxscore.errors import DataError
+
+DTYPES = ("float32", "float64")
+"""Of the products with the responses."""
 
 
 def check_features(X, Y: Float[np.ndarray, "stimulus neuroid"]) -> list[Float[np.ndarray, "stimulus _"]]:
@@ -27,21 +30,22 @@ def check_features(X, Y: Float[np.ndarray, "stimulus neuroid"]) -> list[Float[np
             raise DataError(f"layer {i} of X holds {x.dtype}, expected real numbers")
         if x.dtype.kind not in "iub" and x.dtype.itemsize < 4:
             X[i] = x = x.astype(np.float32)
-        # a sum is finite unless a value is not, or it overflows
-        if not np.isfinite(x.sum(dtype=np.float64)) and not np.isfinite(x).all():
+        if x.dtype.kind not in "iub" and not np.isfinite(x).all():
             raise DataError(
                 f"layer {i} of X has {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite",
-                "Activations overflow in float16: extract with --dtype float32 or bfloat16.",
+                "Activations overflow in float16: extract them in float32 or bfloat16.",
             )
     return X
 
 
-def check_responses(Y: Float[np.ndarray, "stimulus neuroid"]) -> None:
-    """Responses are numbers or NaN, and no neuroid is NaN alone."""
+def check_responses(Y: Float[np.ndarray, "stimulus neuroid"]) -> Float[np.ndarray, "stimulus neuroid"]:
+    """Responses that are numbers or NaN, no neuroid NaN alone; bfloat16 and float16 as float32."""
+    if Y.dtype.name in ("bfloat16", "float16"):
+        Y = Y.astype(np.float32)
     if Y.dtype.kind not in "fiub" or not Y.size:
         raise DataError(f"Y holds {Y.dtype} of shape {Y.shape}, expected real numbers [stimulus, neuroid]")
     if Y.dtype.kind != "f":
-        return
+        return Y
     if np.isinf(Y).any():
         raise DataError(
             f"Y has {np.count_nonzero(np.isinf(Y))} infinite values", "Drop these responses, or make them NaN."
@@ -52,3 +56,19 @@ def check_responses(Y: Float[np.ndarray, "stimulus neuroid"]) -> None:
             f"{empty.sum()} of {Y.shape[1]} neuroids have no response at all (the first is {np.flatnonzero(empty)[0]})",
             "Drop them: Y[:, ~np.isnan(Y).all(0)].",
         )
+    return Y
+
+
+def check_inner(inner: Int[np.ndarray, " inner"] | None, neuroids: int) -> Int[np.ndarray, " inner"]:
+    """Indices of neuroids, none if there are none."""
+    inner = np.zeros(0, int) if inner is None else np.asarray(inner)
+    if (
+        inner.ndim != 1
+        or inner.dtype.kind not in "iu"
+        or (inner.size and not 0 <= inner.min() <= inner.max() < neuroids)
+    ):
+        raise DataError(
+            f"inner is {inner.dtype} of shape {inner.shape}, from {inner.min(initial=0)} to {inner.max(initial=0)}",
+            f"Expected indices from 0 to {neuroids - 1} of the {neuroids} neuroids; a mask: numpy.flatnonzero(mask).",
+        )
+    return inner

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxscore.errors import DataError, JaxscoreError, did_you_mean
-from jaxscore.regression.checks import check_features, check_responses
+from jaxscore.regression.checks import DTYPES, check_features, check_inner, check_responses
 from jaxscore.regression.delays import delayed
 from jaxscore.regression.edges import warn_at_edges
 from jaxscore.regression.estimators import OLS, Solver, make_solver
@@ -65,7 +65,7 @@ class CrossValidation:
         return int(np.logical_or.reduce([np.isnan(values).any((0, 1)) for values in self.scores.values()]).sum())
 
     def dataset(self) -> xr.Dataset:
-        """Everything as an xarray Dataset, with the coordinates that X and Y came with."""
+        """Scores, alphas and weights as an xarray Dataset, with the coordinates that X and Y came with."""
         return self.labels.dataset(self)
 
 
@@ -77,6 +77,8 @@ def cross_validate(
     *,
     scores: Sequence[str] = ("pearson",),
     groups: Sequence | None = None,
+    labels: Sequence | None = None,
+    values: Sequence | None = None,
     delays: Sequence[int] | None = None,
     runs: Sequence | None = None,
     inner: Int[np.ndarray, " inner"] | None = None,
@@ -85,7 +87,7 @@ def cross_validate(
     dtype: str = "float32",
     chunk: int | None = None,
     threads: int | None = None,
-    mesh: Mesh | None = None,
+    mesh: Mesh | str | None = None,
     step: Step | None = None,
 ) -> CrossValidation:
     """Predict held-out responses from features, and score the predictions.
@@ -100,16 +102,20 @@ def cross_validate(
         solver: OLS(), Ridge(...), RidgeCV(...), BandedRidgeCV(...), PLS(...), or "ols", "ridge:ALPHA"; by default OLS.
         scores: of "pearson", "pearson-eps", "spearman", "r2".
         groups: of the stimuli (passages, runs, subjects), for grouped folds, outer and inner.
+        labels: class of the stimuli, for a splitter that stratifies; the stratified schemes take `groups` as well.
+        values: of the stimuli, for schemes that split by value (nn-futrell): then one may be trained on and tested.
         delays: predict row t from the features of rows t - delay; before the first row of a run they are 0.
         runs: the run of each row, if delays must not reach from one into the next.
         inner: indices of the neuroids for which `inner_r` is computed as well.
         predictions: keep the held-out predictions.
         path: "auto", "dual" (rows <= features and all that is not much longer), "primal" (many more rows than
-            features) or "refit" (each fold from its features).
-        dtype: of the products with the responses: "float32" (|delta r| <= 1e-5) or "float64".
+            features) or "refit" (each fold from its features: what regressions that choose do in any case).
+        dtype: of the products with the responses: "float64", or "float32" (|delta r| <= 1e-5, unless a response varies
+            by less than a thousandth of its differences between folds).
         chunk: neuroids per product; by default chosen from the free memory.
         threads: of the host; by default the number of usable processors.
-        mesh: devices to compute on, with axes "layer" and "voxel"; by default all local ones.
+        mesh: devices to compute on, with axes "layer" and "voxel" (where alphas are chosen, and in long regressions,
+            voxels alone are spread); "host" for its BLAS; by default all local devices.
         step: called as step(phase, amount) with phase "operators" (layers) or "voxels" (neuroids), for progress bars.
 
     Raises:
@@ -119,26 +125,40 @@ def cross_validate(
     solver, names = make_solver(solver or OLS()), check_scores(scores)
     if path not in PATHS:
         raise JaxscoreError(f"Unknown path {path!r}. {did_you_mean(path, PATHS)}".strip(), f"Choose from: {PATHS}.")
-    X, Y, labels = Labels.take(X, Y)
+    dtype = getattr(dtype, "__name__", dtype)
+    if dtype not in DTYPES:
+        raise JaxscoreError(f"Unknown dtype {dtype!r} of the products", f"Choose from: {', '.join(DTYPES)}.")
+    X, Y, axes = Labels.take(X, Y)
     X = check_features(X, Y)
-    check_responses(Y)
-    folds = check_folds(make_folds(folds, len(Y), groups=groups), len(Y))
+    Y = check_responses(Y)
+    folds = make_folds(folds, len(Y), groups=groups, labels=labels, values=values)
+    folds = check_folds(folds, len(Y), overlap=values is not None)
     if inner is not None and len(folds) < 3:
         raise DataError(f"{len(folds)} folds leave none to train on beside an outer and an inner one", "Use 3 or more.")
     groups = None if groups is None else np.asarray(groups)
+    targets = check_inner(inner, Y.shape[1])
+    solver.check(folds, groups)
     hardware = choose_hardware(mesh=mesh, threads=threads, chunk=chunk)
-    layers = X if delays is None else hardware.map(lambda x: delayed(x, delays, runs), X)
+    layers = X if delays is None else hardware.map(lambda x: delayed(x, delays, runs, rotate=solver.rotates), X)
     layers = layers if solver.fixed() is not None else hardware.map(solver.coordinates, layers)
     job = Job(solver, names, predictions, path, dtype, hardware, step or (lambda phase, amount: None))
-    targets = np.zeros(0, int) if inner is None else np.asarray(inner)
     shape = (len(X), len(folds), Y.shape[1])
+    groups_of_neuroids = [
+        (rows, neuroids, [_restricted(k, fold, rows, neuroids) for k, fold in enumerate(folds)])
+        for rows, neuroids in patterns(Y)
+    ]
+    if solver.needs_kernel and len(groups_of_neuroids) > 1:
+        lacking = int(np.isnan(Y).any(0).sum())
+        raise DataError(
+            f"{lacking} of {Y.shape[1]} neuroids have NaN, but {type(solver).__name__} chooses for all together",
+            "Drop them: Y[:, ~np.isnan(Y).any(0)].",
+        )
     found = {name: np.full(shape, np.nan, dtype) for name in columns(names)}
     chosen, inner_r = np.zeros(shape, np.int32), np.full((*shape[:2], len(targets)), np.nan)
     kept = [np.full((len(X), len(test), Y.shape[1]), np.nan, dtype) for _, test in folds] if predictions else []
     diagnoses = []
-    for rows, neuroids in patterns(Y):
+    for rows, neuroids, here in groups_of_neuroids:
         whole = len(rows) == len(Y)
-        here = [_restricted(k, fold, rows, len(neuroids)) for k, fold in enumerate(folds)]
         own = layers if whole else [solver.rows(x, rows) for x in layers]
         within = np.flatnonzero(np.isin(targets, neuroids))
         part = job.run(
@@ -157,7 +177,11 @@ def cross_validate(
     pooled = None
     if "r2" in names:
         residual, total = found.pop("residual"), found.pop("total")
-        found["r2"], pooled = 1.0 - residual / total, 1.0 - residual.sum(1) / total.sum(1)
+        found["r2"] = 1.0 - residual / total
+        here = np.isfinite(total)
+        summed = np.where(here, total, 0.0).sum(1)
+        summed[summed == 0] = np.nan
+        pooled = 1.0 - np.where(here, residual, 0.0).sum(1) / summed
     alphas, weights = solver.described(np.maximum(chosen, 0))
     if alphas is not None:
         warn_at_edges(alphas[chosen >= 0], solver.alphas)
@@ -172,17 +196,17 @@ def cross_validate(
         alphas=alphas,
         weights=weights,
         diagnoses=[Diagnosis.together(own) for own in zip(*diagnoses, strict=True)],
-        labels=labels,
+        labels=axes,
     )
 
 
-def _restricted(k: int, fold: Fold, rows: np.ndarray, neuroids: int) -> Fold:
+def _restricted(k: int, fold: Fold, rows: np.ndarray, neuroids: np.ndarray) -> Fold:
     """A fold in positions of the rows that are present."""
     train, test = (np.searchsorted(rows, part[np.isin(part, rows)]) for part in fold)
     if len(train) < 2 or len(test) < 2:
         raise DataError(
-            f"{neuroids} neuroids have {len(train)} training and {len(test)} test responses that are not NaN in fold "
-            f"{k}, expected at least 2 of each",
+            f"{len(neuroids)} neuroids (the first is {neuroids[0]}) have {len(train)} training and {len(test)} test "
+            f"responses that are not NaN in fold {k}, expected at least 2 of each",
             "Drop these neuroids, or use fewer folds.",
         )
     return train, test

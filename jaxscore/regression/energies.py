@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 BLOCKS = 8
+AMPLIFIED = 50.0
+"""How much an error of fit may grow into an error of prediction in float32: the inverse of 1 - leverage."""
 
 
 class Criterion(Protocol):
@@ -131,6 +133,10 @@ class Residuals:
         xp: ModuleType = np,
     ) -> None:
         n = len(U)
+        self.wanted = dtype
+        if max(self._amplified(U, d, folds) for d in kept) > AMPLIFIED:
+            dtype, xp = "float64", np  # on the host, whatever the devices are
+        self.dtype = dtype
         held = None if folds is None else [np.setdiff1d(np.arange(n), train) for train, _ in folds]
         self.xp, self.U, self.held = xp, xp.asarray(U, dtype), held
         self.kept, self.unexplained = xp.asarray(kept, dtype), []
@@ -146,9 +152,24 @@ class Residuals:
                 inverses.append(xp.asarray(rows, dtype))
             self.unexplained.append(inverses)
 
+    @staticmethod
+    def _amplified(U: np.ndarray, d: np.ndarray, folds: list | None) -> float:
+        """A bound on 1 / (1 - leverage) of what is left out."""
+        leverage = 1.0 / len(U) + np.einsum("sk,k,sk->s", U, d, U)
+        if folds is None:
+            return float(1.0 / max(1.0 - leverage.max(), np.finfo(float).tiny))
+        gaps = []
+        for train, _ in folds:
+            out = np.delete(U, train, axis=0) * np.sqrt(d)
+            small = out @ out.T if len(out) < len(d) else out.T @ out
+            gaps.append(1.0 - np.linalg.eigvalsh(small)[-1] - len(out) / len(U))
+        return float(1.0 / max(min(gaps), np.finfo(float).tiny))
+
     def __call__(self, Y):
         """See Criterion."""
-        xp, Y = self.xp, Y - Y.mean(0)
+        xp = self.xp
+        Y = xp.asarray(Y, self.dtype)
+        Y = Y - Y.mean(0)
         known = product(xp, self.U.T, Y)
         out = []
         for d, scale in zip(self.kept, self.unexplained, strict=True):
@@ -158,7 +179,7 @@ class Residuals:
             else:
                 parts = [product(xp, B, e[S]) for S, B in zip(self.held, scale, strict=True)]
             out.append(sum(xp.einsum("sv,sv->v", part, part) for part in parts))
-        return xp.stack(out)
+        return xp.stack(out).astype(self.wanted)
 
     def total(self, kernel):
         """See Criterion."""

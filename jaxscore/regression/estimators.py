@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxscore.regression.operators import Matrix
 from jaxscore.regression.pls import response_kernel
 from jaxscore.regression.search import PLSSearch, RidgeSearch, WeightSearch
 from jaxscore.regression.solver import Solver
-from jaxscore.regression.splits import nested
+from jaxscore.regression.splits import PROTOCOLS, SCHEMES, Fold, nested
 
 ALPHAS = tuple(10.0**k for k in range(-3, 4))
 """The grid of today's platform: logspace(-3, 3, 7)."""
@@ -33,8 +33,8 @@ class OLS(Solver):
 
     def fixed(self) -> operators.Solver:
         """See Solver."""
-        if not 0 < self.rcond < 1:
-            raise JaxscoreError(f"rcond is {self.rcond}, expected a number between 0 and 1", "The default is 1e-6.")
+        if not (isinstance(self.rcond, Real) and 0 < self.rcond < 1):
+            raise JaxscoreError(f"rcond is {self.rcond!r}, expected a number between 0 and 1", "The default is 1e-6.")
         return operators.Solver(0.0, self.rcond)
 
 
@@ -50,7 +50,7 @@ class Ridge(Solver):
 
     def fixed(self) -> operators.Solver:
         """See Solver."""
-        return operators.Solver(check_alphas([self.alpha])[0])
+        return operators.Solver(*check_alphas([self.alpha]))
 
 
 class RidgeCV(Solver):
@@ -69,6 +69,10 @@ class RidgeCV(Solver):
         self.alphas = alphas
         self.select = select
         self.per_neuroid = per_neuroid
+
+    def check(self, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
+        """See Solver."""
+        check_choice(self.alphas, self.select, folds, groups)
 
     def described(self, chosen: np.ndarray) -> tuple[np.ndarray, None]:
         """See Solver."""
@@ -96,6 +100,11 @@ class PLS(Solver):
         self.components = components
         self.scale = scale
 
+    @property
+    def rotates(self) -> bool:
+        """See Solver."""
+        return not self.scale
+
     def coordinates(self, X: Matrix) -> Matrix:
         """See Solver; features that are scaled in training stay what they are."""
         return np.asarray(X, np.float64) if self.scale else super().coordinates(X)
@@ -113,15 +122,33 @@ class PLS(Solver):
         return int(self.components)
 
 
+def check_choice(alphas: Sequence[float], select: Any, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
+    """Refuse a grid or inner folds that cannot be used in these outer folds."""
+    check_alphas(alphas)
+    if not (isinstance(select, str) and select in ("loo", "gcv")):
+        for train, test in folds:
+            inner_folds(select, np.sort(train), test, groups)
+
+
 def inner_folds(select: Any, train: np.ndarray, held: np.ndarray, groups: np.ndarray | None) -> list:
     """Inner folds of a training set, as positions in it."""
+    known = ("loo", "gcv", *SCHEMES, *PROTOCOLS)
+    if isinstance(select, str) and select not in known:
+        raise JaxscoreError(
+            f"Unknown choice {select!r} of alpha. {did_you_mean(select, known)}".strip(),
+            f"Choose from: {', '.join(known)}; or pass a number of folds or a scikit-learn splitter.",
+        )
     (folds,) = nested([(train, held if len(held) else train)], select, groups=groups)
     return [(np.searchsorted(train, a), np.searchsorted(train, b)) for a, b in folds]
 
 
 def check_alphas(alphas: Sequence[float]) -> tuple[float, ...]:
     """The alphas as floats, or JaxscoreError for one that is not a finite number over 0."""
-    alphas = tuple(float(alpha) for alpha in np.atleast_1d(np.asarray(alphas, float)))
+    try:
+        alphas = tuple(np.atleast_1d(np.asarray(alphas, float)).tolist())
+        alphas = tuple(map(float, alphas))
+    except (TypeError, ValueError):
+        raise JaxscoreError(f"alphas are {alphas!r:.80}, expected numbers > 0", "alphas=(0.1, 1.0, 10.0)") from None
     if not alphas or not all(np.isfinite(alpha) and alpha > 0 for alpha in alphas):
         raise JaxscoreError(f"alphas are {alphas}, expected finite numbers > 0", "Without a penalty, use OLS().")
     return alphas

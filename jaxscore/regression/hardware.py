@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from numbers import Integral
+from threading import Lock
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -78,7 +80,7 @@ class Hardware:
     def map(self, function: Callable, items: Iterable) -> list:
         """Apply a function to items in threads of the host; BLAS has one thread in each."""
         # matrices of these sizes gain nothing from threads inside LAPACK
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
+        with _one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(function, items))
 
     def chunks(self, neuroids: int, bytes_each: int) -> list[slice]:
@@ -103,11 +105,32 @@ class Hardware:
         return int(max(1, min(neuroids, share / bytes_each)))
 
 
-def choose_hardware(*, mesh: Mesh | None = None, threads: int | None = None, chunk: int | None = None) -> Hardware:
+_LIMIT: dict[str, Any] = {"lock": Lock(), "users": 0, "limits": None}
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread; the limit is the process's, so the first in sets it and the last out lifts it."""
+    with _LIMIT["lock"]:
+        if not _LIMIT["users"]:
+            _LIMIT["limits"] = threadpool_limits(1, "blas")
+        _LIMIT["users"] += 1
+    try:
+        yield
+    finally:
+        with _LIMIT["lock"]:
+            _LIMIT["users"] -= 1
+            if not _LIMIT["users"]:
+                _LIMIT["limits"].restore_original_limits()
+
+
+def choose_hardware(
+    *, mesh: Mesh | str | None = None, threads: int | None = None, chunk: int | None = None
+) -> Hardware:
     """Take all local devices; a lone CPU is driven through BLAS.
 
     Args:
-        mesh: devices to use instead, with axes "layer" and "voxel".
+        mesh: devices to use instead, with axes "layer" and "voxel"; "host" for its BLAS, whatever devices there are.
         threads: of the host; by default the number of usable processors.
         chunk: neuroids per product; by default chosen from the free memory.
 
@@ -115,17 +138,23 @@ def choose_hardware(*, mesh: Mesh | None = None, threads: int | None = None, chu
         JaxscoreError: for a mesh with other axes, or numbers under 1.
     """
     for name, value in (("threads", threads), ("chunk", chunk)):
-        if value is not None and value < 1:
-            raise JaxscoreError(f"{name} is {value}, expected at least 1", f"Leave {name} out to have it chosen.")
-    if mesh is None:
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            raise JaxscoreError(
+                f"{name} is {value!r}, expected a whole number of at least 1", f"Leave {name} out to have it chosen."
+            )
+    if isinstance(mesh, str):
+        if mesh != "host":
+            raise JaxscoreError(f"mesh is {mesh!r}, expected a mesh of devices or 'host'", 'mesh="host"')
+        mesh = None
+    elif mesh is None:
         import jax
 
         devices = jax.local_devices()
         if len(devices) > 1 or devices[0].platform != "cpu":
             mesh = jax.sharding.Mesh(np.array(devices)[None], AXES)
-    elif set(mesh.axis_names) != set(AXES):
+    elif set(getattr(mesh, "axis_names", ())) != set(AXES):
         raise JaxscoreError(
-            f"The mesh has axes {mesh.axis_names}, expected {AXES}",
+            f"The mesh has axes {getattr(mesh, 'axis_names', None)}, expected {AXES}",
             'jax.make_mesh((1, len(jax.devices())), ("layer", "voxel"))',
         )
     else:

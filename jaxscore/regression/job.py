@@ -87,6 +87,7 @@ class Job:
         made = self.hardware.map(lambda i: fold_operators(layers[i], splits, solver, self.path), short)
         self.step("operators", len(layers))
         common = {"dtype": self.dtype, "hardware": self.hardware}
+        report = None if long else lambda amount: self.step("voxels", amount)
 
         def product(which: slice, responses: np.ndarray, names: tuple[str, ...], kept: list | None) -> Scores:
             here = splits[which]
@@ -106,12 +107,13 @@ class Job:
                     if kept is None
                     else [np.empty((len(short), *values.shape[1:]), values.dtype) for values in kept]
                 )
-                found = evaluate(operators, trains, tests, responses, names, predictions=place, **common)
+                found = evaluate(operators, trains, tests, responses, names, predictions=place, step=report, **common)
                 for name, values in found.items():
                     scores[name][short] = values
                 for values, new in zip(kept or [], place or [], strict=True):
                     values[short] = new
-            self.step("voxels", shape[2])
+            if long:
+                self.step("voxels", shape[2])
             return scores
 
         scores = product(slice(0, k), Y, self.names, kept)
@@ -125,7 +127,7 @@ class Job:
         found = Searched(self, layers, Y, groups, self.names).run(outer, kept)
         for _ in layers:
             self.step("operators", 1)
-        inside = Searched(self, layers, Y[:, inner], groups, ("pearson",)).run(pairs)[0] if pairs else None
+        inside = Searched(self, layers, Y, groups, ("pearson",), inner).run(pairs)[0] if pairs else None
         return found, inside
 
 

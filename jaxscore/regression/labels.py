@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from jaxscore.regression.crossval import CrossValidation
 
 
+LAYER, STIMULUS, NEUROID = ("layer",), ("stimulus", "presentation"), ("neuroid", "voxel")
+"""Names by which a dimension is known wherever it stands."""
+
+
 @dataclass(frozen=True)
 class Labels:
     """Names of axes.
@@ -40,6 +44,7 @@ class Labels:
         if _labelled(Y):
             if Y.ndim != 2:
                 raise DataError(f"Y has dimensions {Y.dims}, expected two: stimulus (presentation) and neuroid")
+            Y = Y.transpose(*sorted(Y.dims, key=lambda d: d in NEUROID or (_labelled(X) and d not in X.dims)))
             names[1] = str(Y.dims[1])
             neuroid = _along(Y, Y.dims[1])
         if _labelled(X):
@@ -47,9 +52,9 @@ class Labels:
                 X = X.expand_dims("layer")
             if X.ndim != 3:
                 raise DataError(f"X has dimensions {X.dims}, expected three: layer, stimulus (presentation), feature")
-            if _labelled(Y) and Y.dims[0] in X.dims[2:] + X.dims[:1]:
-                others = [d for d in X.dims if d != Y.dims[0]]
-                X = X.transpose(others[0], Y.dims[0], others[1])
+            stimulus = [d for d in X.dims if d in (Y.dims[:1] if _labelled(Y) else STIMULUS)] or [X.dims[1]]
+            others = [d for d in X.dims if d != stimulus[0]]
+            X = X.transpose(*sorted(others, key=lambda d: d not in LAYER)[:1], stimulus[0], ...)
             names[0] = str(X.dims[0])
             layer = _along(X, X.dims[0])
             if _labelled(Y):
@@ -72,8 +77,11 @@ class Labels:
             data["pooled_r2"] = ((layer, neuroid), found.pooled_r2)
         coordinates = {name: (layer, values) for name, values in self.layer.items()}
         coordinates |= {name: (neuroid, values) for name, values in self.neuroid.items()}
-        coordinates["path"] = (layer, ["+".join(diagnosis.paths) for diagnosis in found.diagnoses])
-        coordinates["condition"] = (layer, [diagnosis.condition for diagnosis in found.diagnoses])
+        about = {
+            "path": (layer, ["+".join(diagnosis.paths) for diagnosis in found.diagnoses]),
+            "condition": (layer, [diagnosis.condition for diagnosis in found.diagnoses]),
+        }
+        coordinates = about | coordinates
         return xr.Dataset(data, coordinates)
 
 
@@ -94,9 +102,13 @@ def _same_stimuli(X: xr.DataArray, Y: xr.DataArray) -> None:
     """Rows that are named on both sides must be the same, in the same order."""
     mine, theirs = _along(X, X.dims[1]), _along(Y, Y.dims[0])
     for name in mine.keys() & theirs.keys():
-        if len(mine[name]) == len(theirs[name]) and not np.array_equal(mine[name], theirs[name]):
-            row = int(np.flatnonzero(mine[name] != theirs[name])[0])
+        if len(mine[name]) != len(theirs[name]):
+            continue
+        a, b = mine[name], theirs[name]
+        holes = (a != a) & (b != b)
+        if differ := np.flatnonzero((a != b) & ~holes).tolist():
+            here, there = (values[differ[0] : differ[0] + 1].tolist()[0] for values in (a, b))
             raise DataError(
-                f"{name} differs between X and Y: {mine[name][row]!r} and {theirs[name][row]!r} in row {row}",
+                f"{name} differs between X and Y: {here!r} and {there!r} in row {differ[0]}",
                 f"Put them in the same order, for instance Y.sel({Y.dims[0]}=X.{X.dims[1]}).",
             )

@@ -1,6 +1,6 @@
 r"""Leave-fold-out operators: matrices from the responses to training stimuli to predictions for held-out ones.
 
-Everything that depends on the stimuli is here, in float64; the voxels meet it only in one product (`correlation`).
+Everything that depends on the stimuli is here, in float64; the voxels meet it only in one product (`products`).
 
 Let H be an orthonormal basis of the contrasts (rows sum to zero) of n stimuli, and M = H X the centred features. There
 is a matrix F [k, n], made once per layer, such that for every set S of held-out stimuli, with T the rest,
@@ -10,9 +10,9 @@ is a matrix F [k, n], made once per layer, such that for every set S of held-out
 is the prediction of S by a regression with intercept on T. F'F is the leading block G of the inverse of the bordered
 kernel [[X X' + alpha I, 1], [1', 0]], so this is -(G_SS)^{-1} G_ST without ever squaring a condition number:
 
-    dual    full row rank:     M' = Q R,                   F = R^{-T} H         (minimum-norm OLS)
-    ridge   any features:      [M, sqrt(alpha) I]' = Q R,  F = R^{-T} H         (intercept unpenalised)
-    primal  full column rank:  M = [Q, Q_perp] [R; 0],     F = Q_perp' H        (ordinary OLS)
+    dual        full row rank:     M' = Q R,                   F = R^{-T} H     (minimum-norm OLS)
+    ridge       any features:      [M, sqrt(alpha) I]' = Q R,  F = R^{-T} H     (intercept unpenalised)
+    complement  full column rank:  M = [Q, Q_perp] [R; 0],     F = Q_perp' H    (ordinary OLS)
 
 The rank is that of scikit-learn's LinearRegression: singular values of the centred TRAINING features under rcond x the
 largest are zero. Interlacing bounds those of every training set by those of all stimuli, so one measured condition
@@ -71,7 +71,7 @@ class Diagnosis:
     """How the operators of one layer were made.
 
     Attributes:
-        paths: how many training sets took which path: dual, primal, ridge, refit-qr, refit-svd.
+        paths: how many training sets took which path: dual, complement, ridge, primal, refit-qr, refit-svd.
         condition: bound on the condition number of the centred features (ridge: of the penalised ones); inf if it
             was not full rank.
         rank: numerical rank over the training sets: (smallest, largest).
@@ -298,6 +298,8 @@ def fold_operators(
     for split in splits:
         held = np.setdiff1d(np.arange(len(X)), split.train)
         block = factor.leave_out(held, split.train, 1.0 / solver.rcond) if factor else None
+        if any(np.isin(test, split.train).any() for test in split.tests):  # predicted as if they were not trained on
+            held, block = np.union1d(held, np.concatenate(split.tests)), None
         if block is not None:
             taken, rank = factor.path, min(factor.rank, len(split.train) - 1)
         else:

@@ -7,10 +7,10 @@
     family-wise p: the same with the largest r over the neuroids of a layer (Westfall and Young, 1993)
 
 With several folds a response is trained on for the other folds, which makes the r of two folds vary together where
-there is no relation, and a null that keeps each fold apart is too narrow: the sum over folds is y' A y for some A, whose
-variance is tr(A A') + tr(A A) <= 2 tr(A A'), and tr(A A') is what such a null has. The cheap null is therefore widened by
-sqrt(2) where there are several folds: at most as many neuroids without a relation come under a p as should. Left narrow,
-about 0.12 of them come under 0.05. Clear cases agree with the exact null either way.
+there is no relation, and a null that keeps each fold apart is too narrow: the sum over folds is y' A y for some A, of
+variance tr(A A') + tr(A A) <= 2 tr(A A'), and tr(A A') is what such a null has. The cheap null is therefore widened by
+sqrt(2) where there are several folds, so that no more neuroids without a relation come under a p than should. Left
+narrow, about 0.12 of them come under 0.05. Clear cases agree with the exact null either way.
 Permutations of blocks of neighbours are valid where stimuli further apart than a block are exchangeable.
 """
 

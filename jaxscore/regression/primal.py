@@ -11,7 +11,6 @@ P_T' Y_T is a sum over the other held-out sets, so one pass over the responses s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +29,11 @@ LONG = 2.0
 """How many times more stimuli than features there must be for two products with P to cost no more than one n x n."""
 FEW = 2000
 """Under this many stimuli, operators on stimuli are made at once, and can certify more."""
+AMPLIFIED = 5.0
+"""Largest row of B, next to the mean row of A = B P_T', for products in float32: beyond it, round-off of P_T' Y shows.
+
+A stimulus that carries a direction by itself has such a row. A A' = (I - P_S P_S')^{-1} - I.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class Primal:
         held: for each split, what is left out.
         operators: for each split, B of the rows of each held-out set.
         diagnosis: how it was made.
+        amplified: largest row of B, next to the mean row of B P_T', over the splits.
     """
 
     P: Float64[np.ndarray, "stimulus direction"]
     held: list[np.ndarray]
     operators: list[list[Operator]]
     diagnosis: Diagnosis
+    amplified: float
 
     def part(self, which: slice) -> Primal:
         """Some of the splits."""
@@ -82,15 +88,25 @@ def whitened(X: Float64[np.ndarray, "stimulus feature"], alpha: float) -> tuple[
     return Q[: len(X)], float(s[0] / s[-1])
 
 
+def independent(X: Float64[np.ndarray, "stimulus feature"]) -> Float64[np.ndarray, "stimulus direction"]:
+    """X in its principal directions without those that round-off fills, which no cut-off keeps in any training set."""
+    values, V = np.linalg.eigh(X.T @ X)
+    return X @ V[:, values > 1e-14 * values[-1:]]
+
+
 def primal(X: Float[np.ndarray, "stimulus feature"], splits: list[Split], solver: Solver) -> Primal | None:
     """Prepare one layer, or None where full rank of every training set under the cut-off is not certain."""
+    if any(np.isin(test, split.train).any() for split in splits for test in split.tests):
+        return None
     X = centred(np.asarray(X, np.float64))
-    n = len(X)
+    X, n = X[:, X.any(0)], len(X)
     made = whitened(X, solver.alpha)
+    if made is None or not (solver.alpha or made[1] < 1.0 / solver.rcond):
+        made = whitened(independent(X), solver.alpha)
     if made is None:
         return None
     P, condition = np.hstack([made[0], np.full((n, 1), n**-0.5)]), made[1]
-    out, operators, certain = [], [], solver.alpha > 0
+    out, operators, certain, amplified = [], [], solver.alpha > 0, 1.0
     for split in splits:
         held = np.setdiff1d(np.arange(n), split.train)
         own = P[held]
@@ -99,14 +115,16 @@ def primal(X: Float[np.ndarray, "stimulus feature"], splits: list[Split], solver
             factor = cho_factor(rest, lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
             return None
-        inverse_norm = np.linalg.norm(dtrtri(np.tril(factor[0]), lower=1)[0]) if not certain else 0.0
-        if not certain and condition * inverse_norm >= 1.0 / solver.rcond:
+        energy = np.square(np.linalg.norm(dtrtri(np.tril(factor[0]), lower=1)[0]))  # trace of the inverse
+        if not certain and condition * energy**0.5 >= 1.0 / solver.rcond:
             return None
         B = cho_solve(factor, own, check_finite=False)
+        rows = np.sqrt(np.einsum("sk,sk->s", B, B).max() * len(held))
+        amplified = max(amplified, rows / np.sqrt(max(energy - len(held), np.finfo(float).tiny)))
         out.append(held)
         operators.append([Operator.of(B[np.searchsorted(held, test)]) for test in split.tests])
     rank = min(X.shape[1], n - 1)
-    return Primal(P, out, operators, Diagnosis(dict(Counter(primal=len(splits))), condition, (rank, rank)))
+    return Primal(P, out, operators, Diagnosis(dict(Counter(primal=len(splits))), condition, (rank, rank)), amplified)
 
 
 def evaluate_primal(
@@ -118,7 +136,6 @@ def evaluate_primal(
     dtype: str,
     hardware: Hardware,
     predictions: list[Float[np.ndarray, "test neuroid"]] | None = None,
-    step: Callable[[int], None] | None = None,
 ) -> Scores:
     """Score each held-out set of one layer; arguments as for `products.evaluate`.
 
@@ -126,6 +143,7 @@ def evaluate_primal(
         Each score [set, neuroid].
     """
     xp, n = hardware.xp, len(Y)
+    dtype = dtype if layer.amplified < AMPLIFIED else "float64"
     P = layer.P.astype(dtype)
     parts = [hardware.constant(P[held].T) for held in layer.held]
     once = np.array_equal(np.sort(np.concatenate(layer.held)), np.arange(n))
@@ -152,8 +170,6 @@ def evaluate_primal(
                 out[name][i, span] = np.asarray(values)[:width]
             if predictions is not None:
                 predictions[i][:, span] = np.asarray(predicted[:-1] + means[0])[:, :width] * spread + average
-        if step:
-            step(width)
 
     with hardware.precision(dtype):
         rows = sum(map(len, layer.held)) + (len(splits) + 2) * P.shape[1] + n

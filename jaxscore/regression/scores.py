@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from jaxscore.errors import JaxscoreError, did_you_mean
 
@@ -25,12 +24,19 @@ EPSILON = 1e-8
 ROUND_OFF = 8.0
 """Deviations under this many units in the last place of what they are made of are no signal."""
 
+OPERATORS = 1e-11
+"""Relative error of operators: what they predict is not known better."""
+SPIKE = 5.0
+"""Deviations from which a response is far from all others."""
+
 Block = Float[np.ndarray, "... test neuroid"]
 
 
 def check_scores(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names without repetition, or raise JaxscoreError for one that is no score."""
     names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    if not names:
+        raise JaxscoreError("No scores are asked for", f"Choose from: {', '.join(SCORES)}.")
     for name in names:
         if name not in SCORES:
             raise JaxscoreError(
@@ -40,7 +46,7 @@ def check_scores(names: Iterable[str]) -> tuple[str, ...]:
 
 
 class Standardised(NamedTuple):
-    """Responses of mean 0 and deviation 1, and the mean and deviation they had (NaN: no more than round-off)."""
+    """Responses of mean 0 (spiked ones: median 0) and deviation 1, and what they had (NaN: no more than round-off)."""
 
     Z: Float[np.ndarray, "stimulus neuroid"]
     mean: Float[np.ndarray, " neuroid"]
@@ -56,6 +62,12 @@ def standardise(Y: Float[np.ndarray, "stimulus neuroid"], dtype: str) -> Standar
     Z -= mean
     deviation = np.sqrt(np.einsum("sv,sv->v", Z, Z) / len(Z))
     deviation[deviation <= ROUND_OFF * resolution * largest] = np.nan
+    # one response far from all others: centred on its neighbours, these keep their digits
+    spiked = np.maximum(Z.max(0), -Z.min(0)) > min(SPIKE, 0.9 * len(Z) ** 0.5) * deviation
+    if spiked.any():
+        middle = np.median(Z[:, spiked], axis=0)
+        Z[:, spiked] -= middle
+        mean[spiked] += middle
     Z /= deviation
     return Standardised(Z.astype(dtype), mean, deviation)
 
@@ -104,7 +116,9 @@ def score(
             norms = (deviation * xp.sqrt(energy) + EPSILON) * (deviation * xp.sqrt(total) + EPSILON)
             out[name] = xp.where(signal, covariance * deviation**2 / norms, 0.0)
         elif name == "spearman":
-            ranks, ranks_y = _ranks(xp, P, mask), _ranks(xp, y, mask)
+            # stimuli with the same features have the same prediction up to round-off
+            same = max(ROUND_OFF * float(xp.finfo(y.dtype).eps), OPERATORS) * scale / count**0.5
+            ranks, ranks_y = _ranks(xp, P, same, mask), _ranks(xp, y, np.zeros(1), mask)
             out[name] = pearson(
                 xp.einsum("...tv,tv->...v", ranks, ranks_y),
                 xp.einsum("...tv,...tv->...v", ranks, ranks),
@@ -113,23 +127,29 @@ def score(
         else:
             predicted, trained = means
             out["residual"] = total - 2.0 * covariance + energy + count * xp.square(mean - predicted)
-            out["total"] = xp.broadcast_to(total + count * xp.square(mean - trained), covariance.shape)
+            away = total + count * xp.square(mean - trained)
+            out["total"] = xp.broadcast_to(xp.where(away > floor * count, away, xp.nan), covariance.shape)
     return out
 
 
-def _ranks(xp: ModuleType, values: Block, mask: Float[np.ndarray, " test"] | None) -> Block:
-    """Centred ranks along the stimuli; ties share their mean rank."""
-    if xp is np:
-        ranks = rankdata(values, axis=-2).astype(values.dtype)
-        return ranks - 0.5 * (values.shape[-2] + 1)
-    from jax.lax import fori_loop
-
+def _ranks(
+    xp: ModuleType, values: Block, same: Float[np.ndarray, ...], mask: Float[np.ndarray, " test"] | None
+) -> Block:
+    """Centred ranks along the stimuli; values no further apart than `same` share their mean rank."""
     mask = xp.ones(values.shape[-2], values.dtype) if mask is None else mask
+    same = xp.atleast_1d(xp.asarray(same, values.dtype))[..., None, :]
 
     def beat(t, twice):
         # counted one stimulus at a time: no sort along an axis that is not the last, and nothing of stimulus x stimulus
-        other = values[..., t, None, :]
-        return twice + mask[t] * ((values > other).astype(values.dtype) + (values >= other))
+        ahead = values - values[..., t, None, :]
+        return twice + mask[t] * ((ahead > same).astype(values.dtype) + (ahead >= -same))
 
-    ranks = 0.5 * fori_loop(0, values.shape[-2], beat, xp.zeros_like(values))
-    return (ranks - 0.5 * mask.sum()) * mask[:, None]
+    twice = xp.zeros_like(values)
+    if xp is np:
+        for t in range(values.shape[-2]):
+            twice = beat(t, twice)
+    else:
+        from jax.lax import fori_loop
+
+        twice = fori_loop(0, values.shape[-2], beat, twice)
+    return (0.5 * twice - 0.5 * mask.sum()) * mask[:, None]

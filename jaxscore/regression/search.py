@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -161,7 +161,7 @@ class PLSSearch:
 
 
 def choose_for_each(
-    search: Search, portions: list[Float[np.ndarray, "train neuroid"]], dtype: str, xp: ModuleType
+    search: Search, portions: Iterable[Float[np.ndarray, "train neuroid"]], dtype: str, xp: ModuleType
 ) -> tuple[list[Int[np.ndarray, " neuroid"]], list[Float[np.ndarray, " neuroid"]]]:
     """The candidate with the least error, for each neuroid of each portion; the first of equals; and its error."""
     least = [np.full(Y.shape[1], np.inf, dtype) for Y in portions]

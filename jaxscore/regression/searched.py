@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
+from jaxscore.regression.hardware import Hardware
 from jaxscore.regression.operators import Diagnosis, Operator, Split
 from jaxscore.regression.pls import response_kernel
 from jaxscore.regression.products import Scores, columns
 from jaxscore.regression.scores import score, standardise
-from jaxscore.regression.search import Search, choose_for_all, choose_for_each
+from jaxscore.regression.search import choose_for_all, choose_for_each
 
 if TYPE_CHECKING:
     from jaxscore.regression.job import Job
@@ -28,31 +29,43 @@ class Searched:
         Y: responses without NaN.
         groups: of the rows.
         names: of scores.
+        scored: the neuroids that are predicted; all take part in a choice for all of them together.
     """
 
-    def __init__(self, job: Job, layers: Sequence[Any], Y: np.ndarray, groups: np.ndarray | None, names) -> None:
+    def __init__(
+        self,
+        job: Job,
+        layers: Sequence[Any],
+        Y: np.ndarray,
+        groups: np.ndarray | None,
+        names: tuple[str, ...],
+        scored: Int[np.ndarray, " scored"] | None = None,
+    ) -> None:
         self.job, self.layers, self.groups, self.names = job, layers, groups, names
         self.Z, self.mean, self.deviation = standardise(Y, job.dtype)
         self.kernel = response_kernel(Y) if job.solver.needs_kernel else None
+        if scored is not None:
+            self.Z, self.mean, self.deviation = self.Z[:, scored], self.mean[scored], self.deviation[scored]
         width = max(1, self.Z.itemsize * 3 * len(Y))
-        self.spans = job.hardware.chunks(Y.shape[1], width)
+        self.spans = job.hardware.chunks(self.Z.shape[1], width)
 
     def run(
         self, splits: list[Split], kept: list[np.ndarray] | None = None
     ) -> tuple[Scores, Int[np.ndarray, "layer split neuroid"], list[Diagnosis]]:
         """Scores of each held-out set, the candidates chosen for each training set, and how each layer was made."""
+        self.keep = kept is not None
         first = np.cumsum([0] + [len(split.tests) for split in splits])
         tasks = [(layer, s) for s in range(len(splits)) for layer in range(len(self.layers))]
         shape = (len(self.layers), int(first[-1]), self.Z.shape[1])
         scores = {name: np.full(shape, np.nan, self.job.dtype) for name in columns(self.names)}
         chosen = np.zeros((shape[0], len(splits), shape[2]), np.int32)
-        known: list[list[Search]] = [[] for _ in self.layers]
+        known: list[list[Diagnosis]] = [[] for _ in self.layers]
 
         def one(task: tuple[int, int]) -> None:
             layer, s = task
             with self.job.hardware.precision(self.job.dtype):
-                search, found = self._one(self.layers[layer], splits[s])
-            known[layer].append(search)
+                diagnosis, found = self._one(self.layers[layer], splits[s])
+            known[layer].append(diagnosis)
             for span, candidates, sets in found:
                 chosen[layer, s, span] = candidates
                 for k, values in enumerate(sets):
@@ -64,29 +77,30 @@ class Searched:
         self.job.hardware.map(one, tasks)
         self.job.step("voxels", shape[2])
         chosen[..., np.isnan(self.deviation)] = -1  # nothing varies, so nothing can be chosen
-        return scores, chosen, [_diagnosis(searches) for searches in known]
+        return scores, chosen, [Diagnosis.together(own) for own in known]
 
-    def _one(self, x: Any, split: Split):
+    def _one(self, x: Any, split: Split) -> tuple[Diagnosis, list[tuple[slice, np.ndarray, list[Scores]]]]:
         solver, hardware, dtype = self.job.solver, self.job.hardware, self.job.dtype
-        xp = hardware.xp
         held = np.setdiff1d(np.arange(len(self.Z)), split.train)
+        held = np.union1d(held, np.concatenate(split.tests))  # some may be trained on as well
         kernel = None if self.kernel is None else self.kernel[np.ix_(split.train, split.train)]
         search = solver.search(x, split.train, held, groups=self.groups, path=self.job.path, kernel=kernel)
-        portions = [hardware.place(self.Z[split.train, span]) for span in self.spans]
+        known = Portions(self.Z, split.train, self.spans, hardware)
         if solver.per_neuroid:
-            choices = choose_for_each(search, portions, dtype, xp)[0]
+            choices = choose_for_each(search, known, dtype, hardware.xp)[0]
         else:
-            choices = [np.full(Y.shape[1], choose_for_all(search, kernel, dtype, xp)) for Y in portions]
+            one = choose_for_all(search, kernel, dtype, hardware.xp)
+            choices = [np.full(Y.shape[1], one) for Y in known]
         operators = {
             int(c): [Operator.of(block[np.searchsorted(held, test)]) for test in split.tests]
             for c in np.unique(np.concatenate(choices))
             for block in [search.operator(int(c))]
         }
         found = []
-        for span, Y, candidates in zip(self.spans, portions, choices, strict=True):
+        for span, Y, candidates in zip(self.spans, known, choices, strict=True):
             sets = [self._score(k, test, span, Y, candidates, operators) for k, test in enumerate(split.tests)]
             found.append((span, candidates[: span.stop - span.start], sets))
-        return search, found
+        return Diagnosis({search.path: 1}, search.condition, (search.rank, search.rank)), found
 
     def _score(self, k: int, test: np.ndarray, span: slice, Y, candidates: np.ndarray, operators) -> Scores:
         """Predict each neuroid by its own candidate."""
@@ -109,16 +123,21 @@ class Searched:
         deviation = hardware.place(self.deviation[span].astype(dtype))
         means = (mean, Y.mean(0))
         found = score(xp, self.names, P, answers, scale=scale, deviation=deviation, means=means)
-        if self.job.predictions:
+        if self.keep:
             width = span.stop - span.start
             found["prediction"] = np.asarray(P + mean)[:, :width] * self.deviation[span] + self.mean[span]
         return {name: np.asarray(value)[..., : span.stop - span.start] for name, value in found.items()}
 
 
-def _diagnosis(searches: list[Search]) -> Diagnosis:
-    ranks = [search.rank for search in searches]
-    return Diagnosis(
-        dict(Counter(search.path for search in searches)),
-        max(search.condition for search in searches),
-        (min(ranks), max(ranks)),
-    )
+@dataclass(frozen=True)
+class Portions:
+    """Responses to training stimuli, where the products run, one span of neuroids at a time."""
+
+    Z: Float[np.ndarray, "stimulus neuroid"]
+    train: Int[np.ndarray, " train"]
+    spans: list[slice]
+    hardware: Hardware
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "train neuroid"]]:
+        for span in self.spans:
+            yield self.hardware.place(self.Z[self.train, span])

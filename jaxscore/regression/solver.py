@@ -18,7 +18,7 @@ from jaxscore.regression.operators import Matrix, centred
 from jaxscore.regression.pls import response_kernel
 from jaxscore.regression.scores import standardise
 from jaxscore.regression.search import Search, choose_for_all, choose_for_each
-from jaxscore.regression.spectrum import Spectrum
+from jaxscore.regression.spectrum import Fold, Spectrum
 
 DTYPES = (np.float64, np.float32)
 
@@ -35,6 +35,8 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """
 
     per_neuroid = True
+    rotates = True
+    """Whether other coordinates with the same inner products give the same predictions."""
 
     @property
     def needs_kernel(self) -> bool:
@@ -44,6 +46,10 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def fixed(self) -> operators.Solver | None:
         """The solver of `operators`, where nothing is chosen from the responses."""
         return None
+
+    def check(self, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
+        """Raise JaxscoreError for parameters that are not allowed, or inner folds that the outer ones do not allow."""
+        self.fixed()
 
     def rows(self, coordinates: Any, rows: np.ndarray) -> Any:
         """Coordinates of some of the stimuli."""
@@ -93,6 +99,8 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=DTYPES, ensure_min_samples=2)
         self._dtype, self._single = X.dtype, y.ndim == 1
         groups = None if groups is None else np.asarray(groups)
+        if groups is not None and len(groups) != len(X):
+            raise ValueError(f"{len(groups)} groups for {len(X)} stimuli: give the group of each")
         self._fitted = self._fit(X, y[:, None] if self._single else y, groups)
         self.intercept_ = self._shaped(self._fitted.predict(np.zeros((1, X.shape[1])))[0].astype(X.dtype))
         return self

@@ -80,7 +80,7 @@ UNEVEN = {
     "of unequal sizes": [(np.delete(np.arange(N), np.s_[a:b]), np.arange(a, b)) for a, b in pairwise(_ends)],
     "overlapping": list(ShuffleSplit(4, test_size=0.3, train_size=0.6, random_state=1).split(np.zeros(N))),
 }
-"""Test sets of 2 to 10 stimuli; test sets that overlap, with stimuli that are in neither set of a fold."""
+"""Test sets of 2 to 27 stimuli; test sets that overlap, with stimuli that are in neither set of a fold."""
 
 
 def responses(X: np.ndarray, noise: float = 1.0) -> np.ndarray:

@@ -389,7 +389,7 @@ def test_neuroids_without_variance_are_on_no_edge_and_predicted_by_their_mean():
         (Ridge(np.nan), "alphas are"),
         (RidgeCV([1.0, -1.0]), "alphas are"),
         (RidgeCV([]), "alphas are"),
-        (RidgeCV(select="lo"), "Unknown splits 'lo'"),
+        (RidgeCV(select="lo"), "Unknown choice 'lo' of alpha"),
         (RidgeCV(select="grouped"), "need to know the group"),
         (RidgeCV(select=40), "cannot make 40 folds"),
         (PLS(0), "components is 0"),

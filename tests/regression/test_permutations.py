@@ -11,7 +11,6 @@ from jaxscore.regression import estimators, nulls
 from jaxscore.regression.permutations import permutation_test
 from jaxscore.regression.resampling import block_permutations
 
-
 WIDE = np.sqrt(2)  # how the null of several folds is widened
 
 
