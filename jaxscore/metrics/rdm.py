@@ -95,7 +95,7 @@ def checked(
     Args:
         X: features.
         Y: responses.
-        sets: indices, or None for one set of all stimuli.
+        sets: indices, (training, test) pairs of which the test part is taken, or None for one set of all stimuli.
         least: how many stimuli a set needs.
 
     Raises:
@@ -118,7 +118,9 @@ def checked(
                 "Drop such neuroids or stimuli" if name == "Y" else "float16 overflows: extract in float32 or bfloat16"
             )
             raise DataError(f"{name} has {count} values that are NaN or infinite", f"{hint}.")
-    sets = [np.arange(len(Y))] if sets is None else [np.asarray(rows) for rows in sets]
+    sets = [np.arange(len(Y))] if sets is None else sets
+    # (training, test) pairs, as folds are: their test parts
+    sets = [np.asarray(rows[1] if isinstance(rows, tuple) and len(rows) == 2 else rows) for rows in sets]
     _check_sets(sets, len(Y), least)
     responses, *layers = named.values()
     return layers, responses, sets

@@ -20,6 +20,8 @@ _HOME = {
     "Bootstrap": "intervals",
     "make_folds": "splits",
     "nested": "splits",
+    "rdm_similarity": "jaxscore.metrics.rdm",
+    "linear_cka": "jaxscore.metrics.cka",
 }
 __all__ = sorted(_HOME)
 
@@ -28,4 +30,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    home = _HOME[name]
+    return getattr(importlib.import_module(home if "." in home else f"{__name__}.{home}"), name)

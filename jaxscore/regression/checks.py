@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxscore.errors import DataError
+from jaxscore.regression.missing import finite
 
 DTYPES = ("float32", "float64")
 """Of the products with the responses."""
@@ -30,7 +31,7 @@ def check_features(X, Y: Float[np.ndarray, "stimulus neuroid"]) -> list[Float[np
             raise DataError(f"layer {i} of X holds {x.dtype}, expected real numbers")
         if x.dtype.kind not in "iub" and x.dtype.itemsize < 4:
             X[i] = x = x.astype(np.float32)
-        if x.dtype.kind not in "iub" and not np.isfinite(x).all():
+        if x.dtype.kind not in "iub" and not finite(x):
             raise DataError(
                 f"layer {i} of X has {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite",
                 "Activations overflow in float16: extract them in float32 or bfloat16.",
@@ -44,7 +45,7 @@ def check_responses(Y: Float[np.ndarray, "stimulus neuroid"]) -> Float[np.ndarra
         Y = Y.astype(np.float32)
     if Y.dtype.kind not in "fiub" or not Y.size:
         raise DataError(f"Y holds {Y.dtype} of shape {Y.shape}, expected real numbers [stimulus, neuroid]")
-    if Y.dtype.kind != "f":
+    if Y.dtype.kind != "f" or finite(Y):
         return Y
     if np.isinf(Y).any():
         raise DataError(

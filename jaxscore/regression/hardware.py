@@ -95,6 +95,8 @@ class Hardware:
         if self.mesh is None and not self.chunk:
             size = min(size, -(-neuroids // workers))
         count = -(-neuroids // size)
+        if self.mesh is None and not self.chunk:
+            count = min(neuroids, -(-count // workers) * workers)  # none waits for the last one
         size = -(-neuroids // count)
         return [slice(start, min(start + size, neuroids)) for start in range(0, neuroids, size)]
 

@@ -8,11 +8,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
+def finite(values: Float[np.ndarray, ...]) -> bool:
+    """Whether all values are finite: a sum is, unless one is not, or the sum itself overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
 def patterns(
     Y: Float[np.ndarray, "stimulus neuroid"],
 ) -> Iterator[tuple[Int[np.ndarray, " present"], Int[np.ndarray, " neuroid"]]]:
     """For each pattern of NaN: the stimuli that are present, and the neuroids that share it."""
-    complete = ~np.isnan(Y)
+    complete = np.ones(0, bool) if finite(Y) else ~np.isnan(Y)
     if complete.all():
         yield np.arange(len(Y)), np.arange(Y.shape[1])
         return

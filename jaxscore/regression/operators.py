@@ -150,9 +150,9 @@ def gram_inverse(M: Matrix, alpha: float) -> tuple[Matrix | None, float]:
         inverse, _ = cholesky_inverse(_plus(M @ M.T, alpha))
     else:
         reflectors, tau, *_ = dgeqrf(M[:, large])
-        rotated = dormqr("L", "T", reflectors, tau, M, 64 * M.shape[1])[0]
-        rotated[len(large) :, large] = 0.0
-        inverse, _ = cholesky_inverse(_plus(rotated @ rotated.T, alpha))
+        rotated = dormqr("R", "N", reflectors, tau, M.T, 64 * M.shape[1])[0]  # the transpose, as LAPACK lays it out
+        rotated[large, len(large) :] = 0.0
+        inverse, _ = cholesky_inverse(_plus(rotated.T @ rotated, alpha))
         if inverse is not None:
             inverse = dormqr("R", "T", reflectors, tau, inverse, 64 * len(inverse))[0]
     if inverse is None:

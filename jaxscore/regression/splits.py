@@ -269,7 +269,7 @@ def _named(
     if scheme.splitter.endswith("Fold") and (scheme.folds < 2 or stimuli < 2 * scheme.folds):
         raise DataError(
             f"{stimuli} stimuli cannot make {scheme.folds} folds of at least 2 stimuli (at least 2 folds)",
-            f"Use at least {2 * max(scheme.folds, 2)} stimuli" + ", or fewer folds: --folds N." * (name in SCHEMES),
+            f"Use at least {2 * max(scheme.folds, 2)} stimuli" + ", or fewer folds (--folds)." * (name in SCHEMES),
         )
     if scheme.splitter == "StratifiedKFold":
         return _split(scheme.build(), stimuli, _codes(name, scheme, groups if labels is None else labels), None)
@@ -281,7 +281,7 @@ def _codes(name: str, scheme: Scheme, groups: np.ndarray | None) -> np.ndarray:
     if groups is None:
         raise DataError(
             f"Splits {name!r} need to know the {scheme.groups} of every stimulus, and these data name none",
-            "Name the column in the card (data.group) or pass groups=; or choose --splits contiguous.",
+            "Pass groups= (a card: data.group), or choose contiguous splits.",
         )
     found, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     stratified = scheme.splitter == "StratifiedKFold"
@@ -291,9 +291,9 @@ def _codes(name: str, scheme: Scheme, groups: np.ndarray | None) -> np.ndarray:
             "Stratified splits need 2 stimuli of every class, better one for each fold: join small classes.",
         )
     if len(found) < (2 if stratified else scheme.folds or 2):
-        hint = f"Give the {scheme.groups} of every stimulus, or choose --splits contiguous."
+        hint = f"Give the {scheme.groups} of every stimulus, or choose contiguous splits."
         if name in SCHEMES and scheme.folds and len(found) > 1:
-            hint = f"Use --folds {len(found)} or fewer."
+            hint = f"Use {len(found)} folds or fewer (--folds {len(found)})."
         made = f"{scheme.folds} {name}" if scheme.folds else name
         raise DataError(f"{len(found)} group{'s' * (len(found) != 1)} cannot make {made} folds", hint)
     return codes

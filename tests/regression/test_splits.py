@@ -269,7 +269,7 @@ def test_overlap_within_a_fold_only_on_request():
         ("bl-blank-ridge", {}, "10 stimuli cannot make 8 folds"),
         ("nn-blank", {}, "'nn-blank' need to know the story of every stimulus"),
         ("grouped", {"groups": [1] * 10}, "1 group cannot make 5 grouped folds"),
-        ("grouped", {"groups": [1, 2] * 5}, r"2 groups cannot make 5 grouped folds\nUse --folds 2"),
+        ("grouped", {"groups": [1, 2] * 5}, r"2 groups cannot make 5 grouped folds\nUse 2 folds or fewer"),
         ("leave-one-group-out", {"groups": [1] * 10}, "1 group cannot make leave-one-group-out folds"),
         ("leave-one-group-out", {"groups": [1, 2] * 5, "folds": 5}, "makes 2 folds, 5 were asked for"),
         ("leave-one-group-out", {"groups": [0] * 9 + [1]}, "fold 0 has 1 training and 9 test stimuli"),
