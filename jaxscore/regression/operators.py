@@ -29,7 +29,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int
-from scipy.linalg.lapack import dgeqrf, dormqr, dpotrf, dtrtri
+from scipy.linalg.lapack import dtrtri
 
 SQUARED = 25.0
 """Largest root mean square condition number of a scaled Gram matrix's factor that may be squared: errors of 2e-12."""
@@ -121,6 +121,18 @@ def triangular_inverse(R: Matrix, limit: float) -> tuple[Matrix | None, float]:
     return inverse, condition
 
 
+def lower_inverse(L: Matrix) -> Matrix:
+    """Inverse of a lower triangle by halves: products, which leave other threads alone as SciPy's LAPACK does not."""
+    n = len(L)
+    if n <= 64:
+        return np.tril(np.linalg.inv(L))
+    half = n // 2
+    out = np.zeros_like(L)
+    out[:half, :half], out[half:, half:] = lower_inverse(L[:half, :half]), lower_inverse(L[half:, half:])
+    out[half:, :half] = -(out[half:, half:] @ L[half:, :half]) @ out[:half, :half]
+    return out
+
+
 def cholesky_inverse(K: Matrix) -> tuple[Matrix | None, float]:
     """L^-1 of K = L L', and |L|_F |L^-1|_F of K scaled to a unit diagonal, which is what bounds the round-off.
 
@@ -130,12 +142,23 @@ def cholesky_inverse(K: Matrix) -> tuple[Matrix | None, float]:
     if not len(K) or diagonal.min() <= 0:
         return None, np.inf
     scale = diagonal**-0.5
-    L, failed = dpotrf((K * scale * scale[:, None]).T, lower=1)
-    if failed:
+    try:
+        L = np.linalg.cholesky(K * scale * scale[:, None])
+    except np.linalg.LinAlgError:
         return None, np.inf
-    inverse, _ = dtrtri(L, lower=1)
+    inverse = lower_inverse(L)
     bound = float(np.linalg.norm(L) * np.linalg.norm(inverse))
     return (inverse * scale, bound) if bound < SQUARED * len(L) else (None, bound)
+
+
+def householder(B: Matrix) -> tuple[Matrix, Matrix]:
+    """V and T of the rotation Q = I - V T V' whose transpose makes B upper triangular (compact WY form)."""
+    raw, tau = np.linalg.qr(B, mode="raw")
+    V = np.tril(raw.T, -1)[:, : len(tau)] + np.eye(len(B), len(tau))
+    T = np.diag(tau)
+    for j in range(1, len(tau)):
+        T[:j, j] = -tau[j] * (T[:j, :j] @ (V[:, :j].T @ V[:, j]))
+    return V, T
 
 
 def gram_inverse(M: Matrix, alpha: float) -> tuple[Matrix | None, float]:
@@ -149,12 +172,12 @@ def gram_inverse(M: Matrix, alpha: float) -> tuple[Matrix | None, float]:
     if not 0 < len(large) < len(M) // 4:
         inverse, _ = cholesky_inverse(_plus(M @ M.T, alpha))
     else:
-        reflectors, tau, *_ = dgeqrf(M[:, large])
-        rotated = dormqr("R", "N", reflectors, tau, M.T, 64 * M.shape[1])[0]  # the transpose, as LAPACK lays it out
-        rotated[large, len(large) :] = 0.0
-        inverse, _ = cholesky_inverse(_plus(rotated.T @ rotated, alpha))
+        V, T = householder(M[:, large])
+        rotated = M - (V @ T.T) @ (V.T @ M)
+        rotated[len(large) :, large] = 0.0
+        inverse, _ = cholesky_inverse(_plus(rotated @ rotated.T, alpha))
         if inverse is not None:
-            inverse = dormqr("R", "T", reflectors, tau, inverse, 64 * len(inverse))[0]
+            inverse = inverse - (inverse @ V) @ (T.T @ V.T)
     if inverse is None:
         return None, np.inf
     return inverse, float(np.sqrt(energy.sum() + alpha * len(M)) * np.linalg.norm(inverse))
