@@ -25,7 +25,7 @@ from measuring import FOLDS, Run, Side
 ALPHAS, DELAYS = np.logspace(-3, 3, 7).tolist(), [1, 2, 3, 4]
 PROBLEMS = {  # layers, stimuli, features, voxels
     False: {"first": (13, 384, 768, 13_000), "wide": (49, 627, 1600, 60_000), "long": (1, 10_000, 1024, 20_000)},
-    True: {"first": (4, 384, 768, 4_000), "wide": (6, 627, 1600, 8_000), "long": (1, 2_500, 256, 4_000)},
+    True: {"first": (3, 384, 768, 3_000), "wide": (6, 627, 1600, 6_000), "long": (1, 2_500, 256, 3_000)},
 }
 SAME_ALPHAS, SAME_R = 0.99, 1e-4  # share of equal alphas and median |delta r| of a setting that is valid
 
@@ -45,7 +45,7 @@ class Ratio:
 def sides(quick: bool) -> dict[str, Side]:
     """All that can be timed, by the name that is printed."""
     alphas, ridge = {"alphas": ALPHAS}, {"alpha": 10.0, "delays": DELAYS, "contiguous": True}
-    weights = np.random.default_rng(0).dirichlet(np.ones(4), 10 if quick else 100).tolist()
+    weights = np.random.default_rng(0).dirichlet(np.ones(4), 6 if quick else 100).tolist()
     banded = alphas | {"candidates": weights}
     part, some = {"layers": "last", "folds": 1}, {"folds": 1 if quick else FOLDS}
 
