@@ -141,6 +141,11 @@ class BandedRidgeCV(Solver):
         if self.method not in METHODS:
             hint = did_you_mean(self.method, METHODS) if isinstance(self.method, str) else ""
             raise JaxscoreError(f"Unknown method {self.method!r}. {hint}".strip(), f"Choose from: {METHODS}.")
+        if self.steps < 1 or not self.learning_rate > 0:
+            raise JaxscoreError(
+                f"steps is {self.steps}, learning_rate {self.learning_rate}: expected numbers over 0",
+                "steps=100, learning_rate=0.1",
+            )
 
     def described(
         self, chosen: Int[np.ndarray, "*any"]
@@ -150,9 +155,6 @@ class BandedRidgeCV(Solver):
 
     def search(self, X: Spaces, train: np.ndarray, held: np.ndarray, **context: Any) -> BandedSearch:
         """See Solver."""
-        if self.method not in METHODS:
-            hint = did_you_mean(self.method, METHODS) if isinstance(self.method, str) else ""
-            raise JaxscoreError(f"Unknown method {self.method!r}. {hint}".strip(), f"Choose from: {METHODS}.")
         how = self.select if isinstance(self.select, str) and self.select in ("loo", "gcv") else None
         how = how or inner_folds(self.select, train, held, context["groups"])
         settings = {"grid": self.grid(), "how": how, "shared": not self.per_neuroid}
@@ -160,11 +162,6 @@ class BandedRidgeCV(Solver):
             return BandedSearch(X, train, held, path=context["path"], **settings)
         from jaxscore.regression.descent import Descent
 
-        if self.steps < 1 or not self.learning_rate > 0:
-            raise JaxscoreError(
-                f"steps is {self.steps}, learning_rate {self.learning_rate}: expected numbers over 0",
-                "steps=100, learning_rate=0.1",
-            )
         found = self._descended()
         descent = partial(Descent, found=found, steps=self.steps, learning_rate=self.learning_rate)
         return BandedSearch(X, train, held, path="dual", descent=descent, candidates=found, **settings)

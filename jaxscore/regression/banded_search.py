@@ -19,9 +19,10 @@ from jaxtyping import Float64, Int
 from jaxscore.regression.candidates import Candidates, Grid
 from jaxscore.regression.energies import Criterion
 from jaxscore.regression.family import Family
-from jaxscore.regression.operators import Factor, Matrix, cholesky_inverse, contrast, expand
+from jaxscore.regression.operators import Matrix, contrast, expand
 from jaxscore.regression.search import RidgeSearch
-from jaxscore.regression.spectrum import Fold, Spectrum, leave_folds_out, leave_one_out
+from jaxscore.regression.spectrum import Spectrum, leave_folds_out, leave_one_out, left_out
+from jaxscore.regression.splits import Fold
 
 ROUND_OFF = {"float32": 1e-5, "float64": 1e-10}
 """Largest eps s_1^2 / alpha of a kernel that is decomposed, by the dtype of the products: r then errs by a tenth."""
@@ -181,27 +182,12 @@ class BandedSearch:
                 if self.how == "loo":
                     yield leave_one_out(spectrum.residual_maker(alpha))
                 else:
-                    yield self._leave_folds_out(spectrum.factor(alpha))
+                    yield leave_folds_out(spectrum.factor(alpha), self.left_out)
 
     @cached_property
     def left_out(self) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """Of each inner fold: what is left out, where the test set is in it, and the root of its weight."""
-        stimuli = np.arange(len(self.train))
-        held = [np.setdiff1d(stimuli, train, assume_unique=True) for train, _ in self.how]
-        return [
-            (out, np.searchsorted(out, test), (len(test) * len(self.how)) ** -0.5)
-            for out, (_, test) in zip(held, self.how, strict=True)
-        ]
-
-    def _leave_folds_out(self, factor: Factor) -> Matrix:
-        """`leave_folds_out` by blocks of G where all are well conditioned: without its copies, in half of the time."""
-        G, blocks = factor.G, []
-        for held, test, scale in self.left_out:
-            inverse, _ = cholesky_inverse(G[np.ix_(held, held)])
-            if inverse is None:
-                return leave_folds_out(factor, self.how)
-            blocks.append((inverse[:, test].T * scale) @ (inverse @ G[held]))
-        return np.concatenate(blocks)
+        """See `spectrum.left_out`."""
+        return left_out(len(self.train), self.how)
 
     def operator(self, candidate: int) -> Float64[np.ndarray, "held train"]:
         """See Search."""

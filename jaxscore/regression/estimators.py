@@ -109,6 +109,10 @@ class PLS(Solver):
         """See Solver; features that are scaled in training stay what they are."""
         return np.asarray(X, np.float64) if self.scale else super().coordinates(X)
 
+    def check(self, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
+        """See Solver."""
+        self._count()
+
     def search(self, X: Matrix, train: np.ndarray, held: np.ndarray, **context: Any) -> PLSSearch:
         """See Solver."""
         return PLSSearch(X, train, held, context["kernel"], self._count(), self.scale)

@@ -202,22 +202,30 @@ class Factor:
         """F'F, enough by itself wherever the block that is inverted is well conditioned."""
         return self.F.T @ self.F
 
-    def leave_out(self, held: np.ndarray, train: np.ndarray, limit: float = np.inf) -> Matrix | None:
-        """A[held, train], or None where full rank of the training features under the cut-off is not certain."""
+    def errors(self, held: np.ndarray, columns: np.ndarray | slice) -> tuple[Matrix, Matrix] | None:
+        """Two matrices whose product is G_SS^-1 G[S, columns], S being `held`; None where G_SS is singular.
+
+        Its rows give the errors of predictions without S: 1 at the stimulus itself, the operator's weights negated.
+        The first matrix is an inverse factor of G_SS.
+        """
         if len(held) > len(self.F):
             return None
         inverse, _ = cholesky_inverse(self.G[np.ix_(held, held)])
         if inverse is not None:
-            block = -inverse.T @ (inverse @ self.G[np.ix_(held, train)])
-        else:
-            Q, R = np.linalg.qr(self.F[:, held])
-            inverse, _ = triangular_inverse(R, np.inf)
-            if inverse is None:
-                return None
-            block = -inverse @ (Q.T @ self.F[:, train])
+            return inverse.T, inverse @ self.G[held][:, columns]
+        Q, R = np.linalg.qr(self.F[:, held])
+        inverse, _ = triangular_inverse(R, np.inf)
+        return None if inverse is None else (inverse, Q.T @ self.F[:, columns])
+
+    def leave_out(self, held: np.ndarray, train: np.ndarray, limit: float = np.inf) -> Matrix | None:
+        """A[held, train], or None where full rank of the training features under the cut-off is not certain."""
+        found = self.errors(held, train)
+        if found is None:
+            return None
+        inverse, rest = found
         # complement: sigma_min(X_T) >= sigma_min(X) sigma_min(R), R'R being the block of the held-out stimuli
         certain = self.path != "complement" or self.condition * np.linalg.norm(inverse) < limit
-        return block if certain else None
+        return -inverse @ rest if certain else None
 
 
 def centred(X: Matrix) -> Matrix:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -26,7 +26,7 @@ from jaxscore.regression.banded import BandedRidgeCV
 from jaxscore.regression.checks import check_features, check_responses
 from jaxscore.regression.crossval import cross_validate
 from jaxscore.regression.edges import warn_at_edges
-from jaxscore.regression.hardware import Hardware, processors
+from jaxscore.regression.hardware import Hardware, choose_hardware
 from jaxscore.regression.labels import Labels
 from jaxscore.regression.pls import response_kernel
 from jaxscore.regression.scores import standardise
@@ -107,15 +107,19 @@ def variance_partition(
         )
     X, Y, _ = Labels.take(X, Y)
     X = check_features(X, Y)
-    check_responses(Y)
+    Y = check_responses(Y)
     if missing := int(np.isnan(Y).any(0).sum()):
         raise DataError(f"{missing} of {Y.shape[1]} neuroids have NaN responses", "Drop or fill them first.")
     groups = None if groups is None else np.asarray(groups)
     folds = check_folds(make_folds(folds, len(Y), groups=groups), len(Y))
-    hardware = Hardware(None, threads or processors(), chunk)
+    solver.check(folds, groups)
+    hardware = choose_hardware(mesh="host", threads=threads, chunk=chunk)
     layers = hardware.map(solver.coordinates, X)
     tasks = [(x, fold) for x in layers for fold in folds]
-    found = hardware.map(lambda task: _explained(*task, Y, solver, groups, dtype, hardware), tasks)
+    responses = Responses(
+        standardise(Y, dtype).Z, standardise(Y, "float64").Z, response_kernel(Y) if solver.needs_kernel else None
+    )
+    found = hardware.map(lambda task: _explained(*task, responses, solver, groups, hardware), tasks)
     explained, total, chosen = (
         np.stack(parts).reshape(len(X), len(folds), *parts[0].shape) for parts in zip(*found, strict=True)
     )
@@ -131,24 +135,31 @@ def variance_partition(
     )
 
 
+class Responses(NamedTuple):
+    """Responses as choices are made on them, in float64, and their kernel if choices go by it."""
+
+    Z: Float[np.ndarray, "stimulus neuroid"]
+    exact: Float64[np.ndarray, "stimulus neuroid"]
+    kernel: Float64[np.ndarray, "stimulus stimulus"] | None
+
+
 def _explained(
-    x, fold: Fold, Y: np.ndarray, solver: BandedRidgeCV, groups: np.ndarray | None, dtype: str, hardware: Hardware
+    x, fold: Fold, Y: Responses, solver: BandedRidgeCV, groups: np.ndarray | None, hardware: Hardware
 ) -> tuple[Float64[np.ndarray, "space neuroid"], Float64[np.ndarray, " neuroid"], Int[np.ndarray, " neuroid"]]:
     """Over the test set of a fold, sum of p_b (2 y - p) of each space and sum of y^2; and the candidates."""
     train, test = np.sort(fold[0]), fold[1]
-    held = np.setdiff1d(np.arange(len(Y)), train)
-    Z = standardise(Y, dtype).Z
-    kernel = response_kernel(Y)[np.ix_(train, train)] if solver.needs_kernel else None
+    Z, known, kernel = Y
+    held, dtype = np.setdiff1d(np.arange(len(Z)), train), Z.dtype.name
+    kernel = None if kernel is None else kernel[np.ix_(train, train)]
     search = solver.search(x, train, held, groups=groups, path="auto", kernel=kernel)
     if solver.per_neuroid:
-        spans = hardware.chunks(Y.shape[1], 3 * Z.itemsize * len(Y))
+        spans = hardware.chunks(Z.shape[1], 3 * Z.itemsize * len(Z))
         chosen = np.concatenate(choose_for_each(search, [Z[train, span] for span in spans], dtype, np)[0])
     else:
-        chosen = np.full(Y.shape[1], choose_for_all(search, kernel, dtype, np))
-    known = standardise(Y, "float64").Z
+        chosen = np.full(Z.shape[1], choose_for_all(search, kernel, dtype, np))
     y, rows = known[test] - known[train].mean(0), np.searchsorted(held, test)
     known = known[train]
-    explained = np.empty((len(solver.labels), Y.shape[1]))
+    explained = np.empty((len(solver.labels), Z.shape[1]))
     for candidate in np.unique(chosen):
         mine = chosen == candidate
         p = search.parts(int(candidate))[:, rows] @ known[:, mine]

@@ -22,6 +22,7 @@ from jaxtyping import Float, Float64
 from scipy.linalg import eigh, lapack
 
 from jaxscore.errors import DataError
+from jaxscore.regression.operators import centred
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -35,11 +36,9 @@ def standardised(
     """
     mean = train.mean(0)
     mean += (train - mean).mean(0)  # a sum over many rows is off by more than the last digit
-    centred = train - mean
-    dead = np.abs(centred).max(0) <= 8 * EPS * np.abs(train).max(0)
-    centred[:, dead] = 0.0
-    deviation = np.where(dead, 1.0, centred.std(0, ddof=1)) if scale else np.ones(train.shape[1])
-    return centred / deviation, mean, deviation
+    deviations = centred(train)
+    size = np.where(deviations.any(0), deviations.std(0, ddof=1), 1.0) if scale else np.ones(train.shape[1])
+    return deviations / size, mean, size
 
 
 def response_kernel(
@@ -163,37 +162,3 @@ def pls_scores(
         scores[:, k] = t / size
         C -= np.outer(Z.T @ scores[:n, k], covariance / size)
     return scores[n:], scores[:n]
-
-
-def pls_operators(
-    X_train: Float[np.ndarray, "train feature"],
-    KY_train: Float64[np.ndarray, "train train"],
-    X_test: Float[np.ndarray, "test feature"],
-    components: int,
-    *,
-    scale: bool = False,
-) -> Float64[np.ndarray, "component test train"]:
-    """Operators of 1, 2, ..., `components` components: those beyond the components that exist repeat the last.
-
-    Arguments and errors are those of `pls_scores`. Rows sum to 1: the intercept is included.
-    """
-    S, T = pls_scores(X_train, KY_train, X_test, components, scale=scale)
-    operators = S.T[:, :, None] * T.T[:, None, :]
-    operators[0] += 1.0 / len(T)
-    return np.cumsum(operators, axis=0, out=operators)
-
-
-def pls_operator(
-    X_train: Float[np.ndarray, "train feature"],
-    KY_train: Float64[np.ndarray, "train train"],
-    X_test: Float[np.ndarray, "test feature"],
-    components: int,
-    *,
-    scale: bool = False,
-) -> Float64[np.ndarray, "test train"]:
-    """Operator A of `components` components, or of as many as exist: the responses to the test rows are A @ Y_train.
-
-    Arguments and errors are those of `pls_scores`. Rows sum to 1: the intercept is included.
-    """
-    S, T = pls_scores(X_train, KY_train, X_test, components, scale=scale)
-    return S @ T.T + 1.0 / len(T)

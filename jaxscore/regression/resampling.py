@@ -48,8 +48,10 @@ class Problem:
                 raise JaxscoreError(f"{name} cannot be chosen here", "Resampling is of Pearson r; leave it out.")
         X, Y, _ = Labels.take(X, Y)
         X = check_features(X, Y)
-        check_responses(Y)
-        folds = check_folds(make_folds(folds, len(Y), groups=groups), len(Y))
+        Y = check_responses(Y)
+        labels, values = options.get("labels"), options.get("values")
+        folds = make_folds(folds, len(Y), groups=groups, labels=labels, values=values)
+        folds = check_folds(folds, len(Y), overlap=values is not None)
         folds = [(train, np.sort(test)) for train, test in folds]
         hardware = choose_hardware(mesh=options.get("mesh"), threads=threads, chunk=chunk)
         options = {"groups": groups, "threads": threads, "chunk": chunk} | options

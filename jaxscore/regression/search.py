@@ -14,7 +14,8 @@ from jaxtyping import Float, Float64, Int
 from jaxscore.regression.energies import Criterion, Directions, Residuals, Triangles
 from jaxscore.regression.operators import Matrix
 from jaxscore.regression.pls import pls_scores
-from jaxscore.regression.spectrum import Fold, Spectrum, leave_folds_out, leave_one_out
+from jaxscore.regression.spectrum import Spectrum, leave_folds_out, leave_one_out, left_out
+from jaxscore.regression.splits import Fold
 
 
 class Search(Protocol):
@@ -84,8 +85,11 @@ class RidgeSearch:
     @property
     def rank(self) -> int:
         """How many directions the training features reach, up to round-off."""
-        s = self.spectrum.s
-        return int((s > max(self.X.shape) * np.finfo(float).eps * s[:1]).sum())
+        return self.spectrum.rank(self._rcond)
+
+    @property
+    def _rcond(self) -> float:
+        return max(self.X.shape) * np.finfo(float).eps
 
     @property
     def condition(self) -> float:
@@ -107,7 +111,8 @@ class RidgeSearch:
         elif self.how == "loo":
             yield Triangles([leave_one_out(spectrum.residual_maker(a)) for a in self.alphas], dtype, xp)
         else:
-            yield Triangles([leave_folds_out(spectrum.factor(a), self.how) for a in self.alphas], dtype, xp)
+            folds = left_out(n, self.how)
+            yield Triangles([leave_folds_out(spectrum.factor(a), folds) for a in self.alphas], dtype, xp)
 
     def operator(self, candidate: int) -> Matrix:
         """See Search."""
@@ -115,7 +120,7 @@ class RidgeSearch:
 
     def weights(self, candidate: int, Y: Float64[np.ndarray, "train neuroid"]) -> Float64[np.ndarray, "column neuroid"]:
         """See WeightSearch."""
-        return self.spectrum.weights(self.alphas[candidate], Y, max(self.X.shape) * np.finfo(float).eps)
+        return self.spectrum.weights(self.alphas[candidate], Y, self._rcond)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
             GridEdgeWarning: if chosen alphas sit on the edge of the grid.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=DTYPES, ensure_min_samples=2)
+        self.check([], groups)
         self._dtype, self._single = X.dtype, y.ndim == 1
         groups = None if groups is None else np.asarray(groups)
         if groups is not None and len(groups) != len(X):

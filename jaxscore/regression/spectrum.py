@@ -14,11 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 
 from jaxscore.regression.operators import Factor, Matrix, contrast, expand
-
-Fold = tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]
+from jaxscore.regression.splits import Fold
 
 
 @dataclass(frozen=True)
@@ -83,19 +82,25 @@ def leave_one_out(G: Matrix) -> Matrix:
     return G / (np.diag(G)[:, None] * len(G) ** 0.5)
 
 
-def leave_folds_out(factor: Factor, folds: list[Fold]) -> Matrix:
+def left_out(n: int, folds: list[Fold]) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Of inner folds of n stimuli: what is left out, where the test set is in it, and the root of the fold's weight."""
+    stimuli = np.arange(n)
+    held = [np.setdiff1d(stimuli, train, assume_unique=True) for train, _ in folds]
+    return [
+        (out, np.searchsorted(out, test), (len(test) * len(folds)) ** -0.5)
+        for out, (_, test) in zip(held, folds, strict=True)
+    ]
+
+
+def leave_folds_out(factor: Factor, left: list[tuple[np.ndarray, np.ndarray, float]]) -> Matrix:
     """C whose rows give the errors on inner test sets; |C y|^2 is the mean over folds of their mean squares.
 
     Args:
         factor: of the training stimuli.
-        folds: positions among the training stimuli.
+        left: what `left_out` says of the folds.
     """
-    n = factor.F.shape[1]
     blocks = []
-    for train, test in folds:
-        held = np.setdiff1d(np.arange(n), train)
-        rows = np.zeros((len(test), n))
-        rows[np.arange(len(test)), test] = 1.0
-        rows[:, train] = -factor.leave_out(held, train)[np.searchsorted(held, test)]
-        blocks.append(rows / np.sqrt(len(test) * len(folds)))
+    for held, test, scale in left:
+        inverse, rest = factor.errors(held, slice(None))
+        blocks.append((inverse[test] * scale) @ rest)
     return np.concatenate(blocks)

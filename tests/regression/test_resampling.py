@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from sklearn.model_selection import StratifiedKFold
 
 from jaxscore.errors import DataError
 from jaxscore.regression.permutations import permutation_test
@@ -45,3 +46,13 @@ def test_labelled_arrays_must_agree_on_their_stimuli():
     np.testing.assert_array_equal(labelled.p, plain.p)
     with pytest.raises(DataError, match="stimulus_id differs"):
         permutation_test(x, y[::-1], 3, permutations=20)
+
+
+def test_resampling_takes_what_cross_validation_takes():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((1, 40, 3)), rng.standard_normal((40, 2)).astype(np.float16)
+    labels = np.arange(40) % 2
+    splitter = StratifiedKFold(4)
+    found = permutation_test(X, Y, splitter, labels=labels, permutations=9)
+    folds = list(splitter.split(X[0], labels))
+    np.testing.assert_array_equal(found.p, permutation_test(X, Y.astype(np.float32), folds, permutations=9).p)
