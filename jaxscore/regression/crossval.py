@@ -93,7 +93,7 @@ def cross_validate(
     """Predict held-out responses from features, and score the predictions.
 
     The numbers are those of scikit-learn's LinearRegression, Ridge, RidgeCV or GridSearchCV in float64, refitted for
-    each fold; alphas and weights are chosen inside the training stimuli of each fold.
+    each fold; alphas and weights are chosen, and principal components fitted, inside the training stimuli of each fold.
 
     Args:
         X: features of every layer; layers may differ in width.
@@ -109,7 +109,8 @@ def cross_validate(
         inner: indices of the neuroids for which `inner_r` is computed as well.
         predictions: keep the held-out predictions.
         path: "auto", "dual" (rows <= features and all that is not much longer), "primal" (many more rows than
-            features) or "refit" (each fold from its features: what regressions that choose do in any case).
+            features) or "refit" (each fold from its features: what regressions that choose or take principal components
+            do in any case).
         dtype: of the products with the responses: "float64", or "float32" (|delta r| <= 1e-5, unless a response varies
             by less than a thousandth of its differences between folds).
         chunk: neuroids per product; by default chosen from the free memory.
@@ -119,7 +120,8 @@ def cross_validate(
         step: called as step(phase, amount) with phase "operators" (layers) or "voxels" (neuroids), for progress bars.
 
     Raises:
-        DataError: if rows do not match, features are not finite, a neuroid has no responses, or a fold is too small.
+        DataError: if rows do not match, features are not finite, a neuroid has no responses, a fold is too small, or
+            a layer has fewer principal components than are asked for.
         JaxscoreError: for an unknown solver, score, scheme or path.
     """
     solver, names = make_solver(solver or OLS()), check_scores(scores)
@@ -140,7 +142,7 @@ def cross_validate(
     solver.check(folds, groups)
     hardware = choose_hardware(mesh=mesh, threads=threads, chunk=chunk)
     layers = X if delays is None else hardware.map(lambda x: delayed(x, delays, runs, rotate=solver.rotates), X)
-    layers = layers if solver.fixed() is not None else hardware.map(solver.coordinates, layers)
+    layers = hardware.map(solver.coordinates, layers) if solver.searches else layers
     job = Job(solver, names, predictions, path, dtype, hardware, step or (lambda phase, amount: None))
     shape = (len(X), len(folds), Y.shape[1])
     groups_of_neuroids = [
@@ -153,6 +155,8 @@ def cross_validate(
             f"{lacking} of {Y.shape[1]} neuroids have NaN, but {type(solver).__name__} chooses for all together",
             "Drop them: Y[:, ~np.isnan(Y).any(0)].",
         )
+    for _, neuroids, here in groups_of_neuroids:
+        job.check(layers, here, bool(np.isin(targets, neuroids).any()))
     found = {name: np.full(shape, np.nan, dtype) for name in columns(names)}
     chosen, inner_r = np.zeros(shape, np.int32), np.full((*shape[:2], len(targets)), np.nan)
     kept = [np.full((len(X), len(test), Y.shape[1]), np.nan, dtype) for _, test in folds] if predictions else []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from jaxscore.errors import JaxscoreError, did_you_mean
 from jaxscore.regression import operators
+from jaxscore.regression.components import check_components, project
 from jaxscore.regression.fitted import Fitted, rotated
 from jaxscore.regression.operators import Matrix
 from jaxscore.regression.pls import response_kernel
@@ -26,10 +27,16 @@ class OLS(Solver):
 
     Args:
         rcond: singular values of the centred training features under rcond x the largest are zero.
+        components: regress on the leading principal components of the training features, so many of them.
     """
 
-    def __init__(self, rcond: float = 1e-6) -> None:
+    def __init__(self, rcond: float = 1e-6, *, components: int | None = None) -> None:
         self.rcond = rcond
+        self.components = components
+
+    def principal(self) -> int | None:
+        """See Solver."""
+        return optional(self.components)
 
     def fixed(self) -> operators.Solver:
         """See Solver."""
@@ -43,10 +50,16 @@ class Ridge(Solver):
 
     Args:
         alpha: the penalty alpha |w|^2 (scikit-learn's convention).
+        components: as for OLS.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, *, components: int | None = None) -> None:
         self.alpha = alpha
+        self.components = components
+
+    def principal(self) -> int | None:
+        """See Solver."""
+        return optional(self.components)
 
     def fixed(self) -> operators.Solver:
         """See Solver."""
@@ -61,17 +74,29 @@ class RidgeCV(Solver):
         select: "loo" (exact leave-one-out), "gcv" (generalised cross-validation), or inner folds: a scheme's name, a
             number of contiguous folds, a splitter of scikit-learn.
         per_neuroid: an alpha for each neuroid, or one for all by the error summed over them.
+        components: as for OLS; those of all training stimuli, also where some are left out to choose.
     """
 
     def __init__(
-        self, alphas: Sequence[float] = ALPHAS, *, select: str | int | Any = "loo", per_neuroid: bool = True
+        self,
+        alphas: Sequence[float] = ALPHAS,
+        *,
+        select: str | int | Any = "loo",
+        per_neuroid: bool = True,
+        components: int | None = None,
     ) -> None:
         self.alphas = alphas
         self.select = select
         self.per_neuroid = per_neuroid
+        self.components = components
+
+    def principal(self) -> int | None:
+        """See Solver."""
+        return optional(self.components)
 
     def check(self, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
         """See Solver."""
+        super().check(folds, groups)
         check_choice(self.alphas, self.select, folds, groups)
 
     def described(self, chosen: np.ndarray) -> tuple[np.ndarray, None]:
@@ -82,6 +107,7 @@ class RidgeCV(Solver):
         """See Solver."""
         how = self.select if isinstance(self.select, str) and self.select in ("loo", "gcv") else None
         how = how or inner_folds(self.select, train, held, context["groups"])
+        X = project(X, train, self.principal())
         return RidgeSearch(X, train, held, alphas=check_alphas(self.alphas), how=how, path=context["path"])
 
 
@@ -121,9 +147,12 @@ class PLS(Solver):
         return rotated(X, Y, response_kernel(Y), self._count(), self.scale)
 
     def _count(self) -> int:
-        if not isinstance(self.components, Integral) or self.components < 1:
-            raise JaxscoreError(f"components is {self.components!r}, expected a whole number of 1 or more", "PLS(10)")
-        return int(self.components)
+        return check_components(self.components, "PLS(10)")
+
+
+def optional(components: int | None) -> int | None:
+    """A number of principal components, if any."""
+    return None if components is None else check_components(components, "OLS(components=100)")
 
 
 def check_choice(alphas: Sequence[float], select: Any, folds: Sequence[Fold], groups: np.ndarray | None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxscore.errors import DataError
+from jaxscore.regression.components import check_room
 from jaxscore.regression.estimators import Solver
 from jaxscore.regression.hardware import Hardware
 from jaxscore.regression.operators import Diagnosis, Split, fold_operators
@@ -45,6 +46,12 @@ class Job:
     hardware: Hardware
     step: Step
 
+    def check(self, layers: Sequence[Any], folds: list[Fold], inner: bool) -> None:
+        """Raise DataError where a layer has fewer principal components in some training set than are asked for."""
+        if (components := self.solver.principal()) is not None:
+            smallest = min(len(split.train) for splits in _splits(folds, inner) for split in splits)
+            check_room(components, [x.shape[1] for x in layers], smallest)
+
     def run(
         self,
         layers: Sequence[Any],
@@ -62,9 +69,8 @@ class Job:
             groups: of the rows.
             inner: neuroids whose scores are wanted inside the folds as well.
         """
-        outer = [Split(np.sort(train), (test,)) for train, test in folds]
-        pairs = _pairs(folds) if len(inner) else []
-        run = self._searched if self.solver.fixed() is None else self._fixed
+        outer, pairs = _splits(folds, len(inner) > 0)
+        run = self._searched if self.solver.searches else self._fixed
         shape = (len(layers), len(folds), Y.shape[1])
         kept = None
         if self.predictions:
@@ -129,6 +135,11 @@ class Job:
             self.step("operators", 1)
         inside = Searched(self, layers, Y, groups, ("pearson",), inner).run(pairs)[0] if pairs else None
         return found, inside
+
+
+def _splits(folds: Sequence[Fold], inner: bool) -> tuple[list[Split], list[Split]]:
+    """The folds, and every pair of them if scores inside are wanted."""
+    return [Split(np.sort(train), (test,)) for train, test in folds], _pairs(folds) if inner else []
 
 
 def _pairs(folds: Sequence[Fold]) -> list[Split]:

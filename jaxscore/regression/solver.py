@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxscore.regression import operators
+from jaxscore.regression.components import Refit, check_room, principal, project
 from jaxscore.regression.edges import warn_at_edges
 from jaxscore.regression.fitted import CHUNK, Columns, Fitted, chunks, direct, spaced, spanned
 from jaxscore.regression.operators import Matrix, centred
@@ -47,9 +48,19 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """The solver of `operators`, where nothing is chosen from the responses."""
         return None
 
+    def principal(self) -> int | None:
+        """How many principal components of the training features take their place; None for the features."""
+        return None
+
+    @property
+    def searches(self) -> bool:
+        """Whether each training set is looked at by itself, through `search`: for a choice, or for its components."""
+        return self.fixed() is None or self.principal() is not None
+
     def check(self, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
         """Raise JaxscoreError for parameters that are not allowed, or inner folds that the outer ones do not allow."""
         self.fixed()
+        self.principal()
 
     def rows(self, coordinates: Any, rows: np.ndarray) -> Any:
         """Coordinates of some of the stimuli."""
@@ -66,7 +77,7 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def coordinates(self, X: Matrix) -> Any:
         """Features in float64, in as few columns as their inner products need."""
         X = np.asarray(X, np.float64)
-        if self.fixed() is not None or X.shape[1] <= len(X):
+        if not self.searches or X.shape[1] <= len(X):
             return X
         return np.linalg.qr(centred(X).T, mode="r").T
 
@@ -79,7 +90,7 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
             held: rows to predict; none in `fit`.
             context: groups [stimulus] or None, path, kernel Y Y' [train, train] or None.
         """
-        raise AssertionError(f"{type(self).__name__} has nothing to choose")
+        return Refit(project(X, train, self.principal()), train, held, self.fixed())
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: Sequence | np.ndarray | None = None) -> Self:
         """Fit all stimuli.
@@ -138,6 +149,10 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
             search, chosen = self._choose(self.coordinates(X), X.dtype.name, Y, groups)
             return spaced(search.dual, chosen, X, Y, spaces, self.weights_.T)
         columns, basis = spanned(X)
+        if (components := self.principal()) is not None:
+            check_room(components, [X.shape[1]], len(X))
+            V = principal(columns, components)
+            columns, basis = columns @ V, V if basis is None else basis @ V  # `search` projects no further
         if solver is None:
             search, chosen = self._choose(columns, X.dtype.name, Y, groups)
             return direct(search.weights, chosen, X, Y, basis)
