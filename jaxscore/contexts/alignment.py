@@ -1,14 +1,21 @@
-"""Words to tokens by the offsets of a fast tokenizer: nothing is matched by spelling, so nothing shifts silently."""
+"""Words to tokens by the offsets of a tokenizer: nothing is matched by spelling, so nothing shifts silently."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxscore.errors import DataError, ModelError
+from jaxscore.contexts.encoding import WORD, Encoded, check_texts, encode
+from jaxscore.contexts.encoding import fast_tokenizer as fast_tokenizer
+from jaxscore.contexts.encoding import start_tokens as start_tokens
+from jaxscore.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -34,87 +41,92 @@ class Tokens:
         return self.words[-1][1]
 
 
-def align(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """(first, last) token of every white-space word of `text`: the tokens whose offsets overlap the word.
+class AlignmentError(ValueError):
+    """A word whose tokens are not its own: `word` of the text at `text`; `reason` completes "the word ..."."""
+
+    def __init__(self, text: int, word: int, reason: str) -> None:
+        super().__init__(text, word, reason)
+        self.text, self.word, self.reason = text, word, reason
+
+
+def align(texts: Sequence[str], encoded: Sequence[Encoded]) -> list[tuple[tuple[int, int], ...]]:
+    """(first, last) token of every white-space word of every text: the tokens whose offsets overlap the word.
+
+    Of tokens that share a character (bytes of an emoji) all belong to the word, so that its last token is the last of
+    them. Tokens of white space belong to no word. Spans are ordered and never overlap.
 
     Raises:
-        ValueError: with the word as its argument, if a word has no token.
+        AlignmentError: for a word without a token, or with one that stands for a part of another word too: the state
+            of that token has read the next word already.
     """
-    starts, ends = np.array(offsets, int).reshape(-1, 2).T
-    words = []
-    for match in re.finditer(r"\S+", text):
-        (covered,) = np.nonzero((starts < match.end()) & (ends > match.start()))
-        if not len(covered):
-            raise ValueError(match.group())
-        words.append((int(covered[0]), int(covered[-1])))
-    return tuple(words)
+    # all texts at once: a line each of one long text, which no word and no token spans
+    lines = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    spans = np.array([match.span() for match in WORD.finditer("\n".join(texts))], np.int64).reshape(-1, 2)
+    counts = [len(one.ids) for one in encoded]
+    begin, end = (np.concatenate([one.offsets for one in encoded]) + np.repeat(lines[:-1], counts)[:, None]).T
+    first, last, bad = _overlaps(spans, begin, end)
+    bounds = np.searchsorted(spans[:, 0], lines)  # words of each text
+    if bad:
+        text = int(np.searchsorted(bounds, bad[0], side="right")) - 1
+        raise AlignmentError(text, bad[0] - int(bounds[text]), bad[1])
+    shift = np.repeat(np.cumsum([0, *counts[:-1]]), np.diff(bounds))
+    words = list(zip((first - shift).tolist(), (last - shift).tolist(), strict=True))
+    return [tuple(words[a:b]) for a, b in pairwise(bounds.tolist())]
 
 
-def fast_tokenizer(tokenizer):
-    """The Rust tokenizer inside a transformers one, without truncation or padding.
+def _overlaps(spans: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple | None]:
+    """First and last token of each word, and the first word that has no tokens of its own, with the reason."""
+    lowest = np.searchsorted(spans[:, 1], begin, side="right")  # the first word that ends after the token begins
+    highest = np.searchsorted(spans[:, 0], end, side="left") - 1  # the last one that begins before the token ends
+    inside = (lowest <= highest) & (begin < end)
+    tokens, words = np.flatnonzero(inside), lowest[inside]
+    first, last = np.full(len(spans), len(begin)), np.full(len(spans), -1)
+    np.minimum.at(first, words, tokens)
+    np.maximum.at(last, words, tokens)
+    shares, later = np.zeros(len(spans), bool), np.zeros(len(spans), bool)
+    shares[lowest[inside & (lowest < highest)]] = True
+    later[:-1] = (first[1:] <= last[:-1]) & (last[1:] >= 0)
+    reasons = {"shares a token with the next word": shares, "has no token": last < 0,
+               "has tokens after those of the next word": later}  # fmt: skip
+    for reason, words_ in reasons.items():
+        if words_.any():
+            return first, last, (int(np.argmax(words_)), reason)
+    return first, last, None
 
-    Raises:
-        ModelError: if there is none, so that no offsets can be had.
-    """
-    inside = getattr(tokenizer, "backend_tokenizer", None)
-    if inside is None or not tokenizer.is_fast:
-        raise ModelError(
-            f"{type(tokenizer).__name__} is not a fast tokenizer, so it cannot say which tokens belong to which word",
-            "Save a tokenizer.json beside the checkpoint: "
-            "transformers.AutoTokenizer.from_pretrained(folder, use_fast=True).save_pretrained(folder).",
-        )
-    inside.no_truncation()
-    inside.no_padding()
-    return inside
 
-
-def tokenise(tokenizer, texts: Sequence[str], ids: Sequence[str]) -> list[Tokens]:
+def tokenise(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], ids: Sequence[str]) -> list[Tokens]:
     """Tokenise every stimulus on its own, without special tokens, and align its words.
 
     Args:
-        tokenizer: of transformers, with a fast backend.
+        tokenizer: of transformers.
         texts: one text per stimulus.
         ids: their stimulus ids, for messages.
 
     Raises:
-        DataError: for a stimulus without words, or a word that has no token after the tokenizer's normalisation.
-        ModelError: if the tokenizer has no offsets.
+        DataError: for a stimulus without words, or a word that has no token of its own after the tokenizer's
+            normalisation.
+        ModelError: if the tokenizer has no offsets and reads more than words.
     """
-    encodings = fast_tokenizer(tokenizer).encode_batch(list(texts), add_special_tokens=False)
-    stimuli = []
-    for text, name, encoding in zip(texts, ids, encodings, strict=True):
+    check_words(texts, ids)
+    encoded = encode(tokenizer, texts)
+    try:
+        words = align(texts, encoded)
+    except AlignmentError as error:
+        raise refusal(ids[error.text], texts[error.text], error.word, error.reason) from None
+    return [Tokens(one.ids, own) for one, own in zip(encoded, words, strict=True)]
+
+
+def check_words(texts: Sequence[str], ids: Sequence[str]) -> None:
+    """Raise DataError for a stimulus that no tokenizer takes, or that has no word."""
+    check_texts(texts, ids)
+    for text, name in zip(texts, ids, strict=True):
         if not text.strip():
             raise DataError(f"stimulus {name!r} is empty: {text!r}", "Every stimulus needs at least one word.")
-        try:
-            words = align(text, encoding.offsets)
-        except ValueError as error:
-            raise DataError(
-                f"stimulus {name!r}: the word {error.args[0]!r} has no token in this model's tokenizer: {text!r}",
-                "Remove or replace the word, or choose a model whose tokenizer knows its characters.",
-            ) from None
-        stimuli.append(Tokens(np.array(encoding.ids, np.int32), words))
-    return stimuli
 
 
-def start_tokens(tokenizer, bos: str) -> list[int]:
-    """What stands before the first token of every context: BOS or CLS, once, never pooled.
-
-    Args:
-        tokenizer: of transformers.
-        bos: "auto": what the tokenizer itself puts at the start of a text; "never": nothing; "always": also where the
-            tokenizer by itself puts nothing (GPT-2), its `bos_token` or `cls_token`.
-
-    Raises:
-        ModelError: for "always", if the tokenizer has neither.
-    """
-    if bos == "never":
-        return []
-    encoding = fast_tokenizer(tokenizer).encode("a")
-    ordinary = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
-    start = encoding.ids[: ordinary[0]] if ordinary else []
-    if start or bos == "auto":
-        return start
-    token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
-    if token is None:
-        raise ModelError("--bos always: this tokenizer has neither a BOS nor a CLS token", "Use --bos auto.")
-    return [token]
+def refusal(name: str, text: str, word: int, reason: str) -> DataError:
+    """The error for a word that cannot be aligned: names the stimulus, the word and the reason."""
+    return DataError(
+        f"stimulus {name!r}: the word {text.split()[word]!r} {reason} in this model's tokenizer: {text!r}",
+        "Remove or replace the word, or choose a model whose tokenizer knows its characters and splits at white space.",
+    )

@@ -1,4 +1,4 @@
-"""Stimuli in their context: one slot each, the last word pooled, the start token once, windows that slide."""
+"""Stimuli in their context: one slot each, the last word pooled, the start token once; three rules for windows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxscore.contexts.alignment import Tokens
-from jaxscore.contexts.windows import group_stimuli, make_windows
+from jaxscore.contexts.windows import Slot, full_windows, group_stimuli, make_windows, room_for, strided_windows
 from jaxscore.errors import ModelError
 
 START = [99]
@@ -100,3 +100,79 @@ def test_one_sentence_in_a_chain_of_itself():
 def test_no_room():
     with pytest.raises(ModelError, match="A window of 1 tokens has no room beside 1 start tokens"):
         make_windows([[0]], CHAIN, START, causal=True, limit=1)
+
+
+# --- windows with a stride --------------------------------------------------------------------------------------------
+
+TEXT = np.arange(20, dtype=np.int32)
+EACH = [Slot(i, i, i) for i in range(20)]
+
+
+def contents(windows) -> list[tuple[list[int], list[int]]]:
+    """(tokens, presentations) of each window."""
+    return [(w.tokens.tolist(), [slot.stimulus for slot in w.slots]) for w in windows]
+
+
+def test_with_a_stride_each_token_is_read_where_most_stands_left_of_it():
+    found = strided_windows(TEXT, EACH, START, 8, 5)
+    assert contents(found) == [
+        ([99, *range(8)], [*range(8)]),
+        ([99, *range(5, 13)], [*range(8, 13)]),  # token 8 has 3 = 8 - 5 to its left, all later ones more
+        ([99, *range(10, 18)], [*range(13, 18)]),
+        ([99, *range(15, 20)], [18, 19]),
+    ]
+    assert all(w.tokens[slot.last] == slot.stimulus for w in found for slot in w.slots)
+
+
+def test_a_context_that_fits_is_one_window_whatever_the_stride():
+    (window,) = strided_windows(TEXT, EACH, START, 20, 1)
+    assert window.tokens.tolist() == [99, *range(20)]
+
+
+def test_windows_in_which_nothing_is_read_are_left_out():
+    found = strided_windows(TEXT, [Slot(0, 2, 3), Slot(1, 17, 18)], [], 6, 2)
+    assert contents(found) == [([0, 1, 2, 3], [0]), ([14, 15, 16, 17, 18], [1])]
+    assert [(slot.first, slot.last) for window in found for slot in window.slots] == [(2, 3), (3, 4)]
+
+
+def test_the_first_tokens_of_a_long_stimulus_fall_out_of_its_window():
+    (window,) = strided_windows(TEXT, [Slot(0, 2, 17)], START, 8, 5)
+    assert contents([window]) == [([99, *range(10, 18)], [0])]
+    assert window.slots == (Slot(0, 1, 8),)
+
+
+# --- the full context -------------------------------------------------------------------------------------------------
+
+
+def test_a_full_context_has_its_start_and_end_tokens():
+    (window,) = full_windows(TEXT[:5], EACH[:5], START, [77, 78], 5, 2)
+    assert window.tokens.tolist() == [99, 0, 1, 2, 3, 4, 77, 78]
+    assert [(slot.first, slot.last) for slot in window.slots] == [(i + 1, i + 1) for i in range(5)]
+
+
+def test_beyond_the_window_each_token_is_read_where_it_is_most_central():
+    found = full_windows(TEXT, EACH, START, [77], 10, 5)
+    assert contents(found) == [
+        ([99, *range(10), 77], [*range(8)]),  # token 7: 2 to its right here, 2 to its left in the next one
+        ([99, *range(5, 15), 77], [*range(8, 13)]),
+        ([99, *range(10, 20), 77], [*range(13, 20)]),
+    ]
+
+
+def test_the_last_window_ends_with_the_text():
+    found = full_windows(TEXT[:13], EACH[:13], [], [], 8, 4)
+    assert [window.tokens.tolist() for window in found] == [[*range(8)], [*range(4, 12)], [*range(5, 13)]]
+
+
+def test_a_stimulus_is_read_where_all_of_it_stands():
+    (window,) = full_windows(TEXT, [Slot(0, 6, 9)], [], [], 10, 7)
+    assert contents([window]) == [([*range(10)], [0])]  # the next window begins at 7, its centre is as near
+    longer = full_windows(TEXT, [Slot(0, 2, 17)], [], [], 10, 7)
+    assert contents(longer) == [([*range(10, 20)], [0])]
+    assert longer[0].slots == (Slot(0, 0, 7),)
+
+
+def test_room():
+    assert room_for(5, [1], [2, 3]) == 2
+    with pytest.raises(ModelError, match="A window of 3 tokens has no room beside 1 start tokens and 2 end tokens"):
+        room_for(3, [1], [2, 3])
