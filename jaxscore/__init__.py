@@ -14,15 +14,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Reading": "jaxscore.contexts.reading",
     "Score": "jaxscore.scoring",
+    "activations": "jaxscore.extract.reader",
     "load_benchmark": "jaxscore.cards",
     "load_model": "jaxscore.models",
     "score": "jaxscore.scoring",
+    "surprisal": "jaxscore.extract.reader",
 }
-__all__ = ["Score", "__version__", "load_benchmark", "load_model", "score"]
+__all__ = [
+    "Reading",
+    "Score",
+    "__version__",
+    "activations",
+    "load_benchmark",
+    "load_model",
+    "score",
+    "surprisal",
+]
 
 if TYPE_CHECKING:
     from jaxscore.cards import load_benchmark
+    from jaxscore.contexts.reading import Reading
+    from jaxscore.extract.reader import activations, surprisal
     from jaxscore.models import load_model
     from jaxscore.scoring import Score, score
 

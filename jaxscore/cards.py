@@ -50,10 +50,21 @@ class Data(Part):
 
 
 class Context(Part):
-    """What a sentence is read in: `passage`, `story` or `sentence`, and the window in tokens."""
+    """What a sentence is read in: `passage`, `story` or `sentence` (by itself), and how.
+
+    Attributes:
+        group: which stimuli share a context.
+        protocol: "chained" (2021 pipeline), "parts" (today's platform) or "joined" (running text).
+        window: longest input in tokens.
+        stride: tokens between windows where a context exceeds the window; without one, the protocol's own rule.
+        bidirectional: what a bidirectional model sees: the "prefix" up to a stimulus, or the "full" context.
+    """
 
     group: Literal["passage", "story", "sentence"] = "sentence"
+    protocol: Literal["chained", "parts", "joined"] = "chained"
     window: PositiveInt = 512
+    stride: PositiveInt | None = None
+    bidirectional: Literal["prefix", "full"] = "prefix"
 
 
 class Splits(Part):
@@ -121,6 +132,8 @@ class Card(Part):
         follows: whose protocol this is.
         citation: what to cite.
         simulated: empty for real data; otherwise a sentence that says what is simulated, shown with every score.
+        pooling: tokens of a stimulus that its state is taken from; see `jaxscore.extract.passes.extract`.
+        reduction: how layers are made narrower: "random:512", "subsample:512" or "pca:100"; by default they are not.
     """
 
     identifier: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -128,7 +141,8 @@ class Card(Part):
     follows: Name
     citation: str = ""
     simulated: str = ""
-    pooling: Literal["last", "mean", "sum"] = "last"
+    pooling: Literal["last", "mean", "sum", "first", "cls"] = "last"
+    reduction: Annotated[str, Field(pattern=r"^(random|subsample|pca):[1-9][0-9]*$")] | None = None
     data: Data
     context: Context = Context()
     splits: Splits

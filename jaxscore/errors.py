@@ -48,5 +48,6 @@ class GridEdgeWarning(UserWarning):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean 'gpt2'?" for the nearest known names, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    spelled = {each.lower(): each for each in known}
+    close = [spelled[each] for each in difflib.get_close_matches(name.lower(), list(spelled), n=3, cutoff=0.6)]
     return f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from jaxscore.cards import Card, Regression
+from jaxscore.cards import Card, Context, Regression
 from jaxscore.errors import JaxscoreError, did_you_mean
+from jaxscore.extract.reduction import Reduction
 
-POOLINGS = ("last", "mean", "sum")
-BOS = ("auto", "never", "always")
-CONTEXTS = ("passage", "story", "sentence")
-SPLITS = ("shuffled", "contiguous", "grouped")
+CHOICES = {
+    "pooling": ("last", "mean", "sum", "first", "cls"),
+    "bos": ("auto", "never", "always"),
+    "context": ("passage", "story", "sentence", "none"),
+    "protocol": ("chained", "parts", "joined"),
+    "bidirectional": ("prefix", "full"),
+    "splits": ("shuffled", "contiguous", "grouped"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,14 @@ class Options:
     folds: int | None = None
     bos: str = "auto"
     data: str | None = None
+    protocol: str | None = None
+    window: int | None = None
+    stride: int | None = None
+    bidirectional: str | None = None
+    reduction: str | None = None
 
     def __post_init__(self) -> None:
-        for name, known in {"pooling": POOLINGS, "bos": BOS, "context": CONTEXTS, "splits": SPLITS}.items():
+        for name, known in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise JaxscoreError(
@@ -40,6 +51,11 @@ class Options:
                     f"Choose from: {', '.join(known)}.",
                 )
 
+        for name in ("window", "stride"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise JaxscoreError(f"{name} is {value}, expected a number of tokens", f"Give --{name} 1 or more.")
+        if self.reduction is not None:
+            Reduction.parse(self.reduction)
         if self.folds is not None and self.folds < 3:
             raise JaxscoreError(
                 f"{self.folds} folds are too few: one is tested, one chooses the layer, the rest trains",
@@ -51,7 +67,8 @@ class Options:
         changes = {
             "pooling": self.pooling or card.pooling,
             "regression": self._regression(card.regression),
-            "context": card.context.model_copy(update={"group": self.context or card.context.group}),
+            "context": self._context(card.context),
+            "reduction": self.reduction or card.reduction,
             "splits": card.splits.model_copy(
                 update={
                     "scheme": self.splits or card.splits.scheme,
@@ -63,6 +80,11 @@ class Options:
             source = self.data if "://" in self.data else str(Path(self.data).expanduser().absolute())
             changes["data"] = card.data.model_copy(update={"source": source, "sha256": None})
         return card.model_copy(update=changes)
+
+    def _context(self, context: Context) -> Context:
+        group = "sentence" if self.context == "none" else self.context
+        asked = {name: getattr(self, name) for name in ("protocol", "window", "stride", "bidirectional")}
+        return context.model_copy(update={k: v for k, v in (asked | {"group": group}).items() if v is not None})
 
     def _regression(self, regression: Regression) -> Regression:
         asked = regression.model_dump()
@@ -85,20 +107,27 @@ class Options:
             ) from None
 
 
-def choose_layers(asked: str | None, names: list[str]) -> list[int]:
-    """Indices of the layers in `asked`: names, numbers and ranges, comma-separated ("drop,3,5-8,-1"); all if None.
+def choose_layers(asked: str | None, names: list[str], aliases: Mapping[str, int] | None = None) -> list[int]:
+    """Indices of the states in `asked`: names, numbers and ranges, comma-separated ("drop,3,5-8,-1").
+
+    Args:
+        asked: what a person typed; None: every hidden state.
+        names: names of the hidden states; numbers count these.
+        aliases: other names of states, and names of states beyond the hidden ones, by index.
 
     Raises:
         JaxscoreError: for a layer that the model does not have.
     """
     if asked is None:
         return list(range(len(names)))
+    known = dict(aliases or {}) | {name: index for index, name in enumerate(names)}
     chosen: list[int] = []
     for item in (item.strip() for item in asked.split(",")):
         span = re.fullmatch(r"(\d+)-(\d+)", item)
-        if item in names:
-            found = [names.index(item)]
-        elif span:
+        if item in known:
+            chosen.append(known[item])
+            continue
+        if span:
             found = list(range(int(span[1]), int(span[2]) + 1))
         elif re.fullmatch(r"-?\d+", item):
             found = [int(item) + (len(names) if item.startswith("-") else 0)]
@@ -106,9 +135,9 @@ def choose_layers(asked: str | None, names: list[str]) -> list[int]:
             found = [-1]
         if not found or not all(0 <= index < len(names) for index in found):
             raise JaxscoreError(
-                f"No layer {item!r}. {did_you_mean(item, names)}".strip(),
+                f"No layer {item!r}. {did_you_mean(item, known)}".strip(),
                 f"There are {len(names)}: 0 ({names[0]}) to {len(names) - 1} ({names[-1]}). "
                 "Give names, numbers or ranges: --layers 0,3,5-8.",
             )
-        chosen += [index for index in found if index not in chosen]
-    return sorted(chosen)
+        chosen += found
+    return sorted(set(chosen))

@@ -11,6 +11,7 @@ import xarray as xr
 from jaxscore.cards import Card
 from jaxscore.data.assemblies import Dropped, some
 from jaxscore.errors import CardError, DataError
+from jaxscore.extract.reduction import Reduction
 from jaxscore.metrics.aggregate import Aggregate, Ceiled, median_present
 from jaxscore.metrics.encoding import Choice, Encoding, Protocol, choose_layer
 
@@ -31,9 +32,14 @@ def protocol_of(card: Card) -> Protocol:
     from jaxscore.regression import OLS, Ridge, RidgeCV
 
     asked = card.regression
-    solver = OLS(asked.rcond) if asked.solver == "ols" else Ridge(asked.alpha)
-    if asked.solver in ("ridge-loo", "ridge-gcv"):
-        solver = RidgeCV(asked.alphas, select=asked.solver.removeprefix("ridge-"))
+    reduction = Reduction.parse(card.reduction) if card.reduction else None
+    components = reduction.size if reduction and reduction.kind == "pca" else None
+    if asked.solver == "ols":
+        solver = OLS(asked.rcond, components=components)
+    elif asked.solver == "ridge":
+        solver = Ridge(asked.alpha, components=components)
+    else:
+        solver = RidgeCV(asked.alphas, select=asked.solver.removeprefix("ridge-"), components=components)
     return Protocol(scheme=card.splits.scheme, folds=card.splits.folds, seed=card.splits.seed, solver=solver)
 
 

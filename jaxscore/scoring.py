@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jaxscore import __version__
 from jaxscore.cards import Card, load_benchmark
 from jaxscore.errors import StoreError
-from jaxscore.models import LanguageModel, load_model
+from jaxscore.hooks import Array, Hooks
+from jaxscore.models import LanguageModel, StaticModel, load_model
 from jaxscore.options import Options, choose_layers
 from jaxscore.progress import Reporter
 from jaxscore.provenance import content_key, device, versions
@@ -18,6 +20,8 @@ from jaxscore.store.records import Paths, check_writable, find_result, paths_of,
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from jaxscore.contexts.reading import Reading
 
 DEFAULT_OUT = "jaxscore-results"
 
@@ -55,6 +59,11 @@ def score(
     layers: str | None = None,
     pooling: str | None = None,
     context: str | None = None,
+    protocol: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    bidirectional: str | None = None,
+    reduction: str | None = None,
     regression: str | None = None,
     rcond: float | None = None,
     splits: str | None = None,
@@ -68,17 +77,26 @@ def score(
     out: str | Path | None = DEFAULT_OUT,
     overwrite: bool = False,
     offline: bool = False,
+    on_stimuli: Callable[[list[str]], list[str]] | None = None,
+    on_activations: Callable[[str, Array], Array] | None = None,
     reporter: Reporter | None = None,
 ) -> Score:
     """Score every layer of a language model on a brain benchmark.
 
     Args:
-        model: a name, a checkpoint folder, a hub id with an optional `@revision`, or a loaded model (whose own `seed`,
-            `untrained` and `dtype` then hold).
+        model: a name, a checkpoint folder, a hub id with an optional `@revision`, `glove:FILE` and the like, or a
+            loaded model (whose own `seed`, `untrained` and `dtype` then hold).
         benchmark: an identifier, the path of a card, or a card.
-        layers: names, numbers and ranges, comma-separated ("drop,3,5-8"); all by default.
-        pooling: "last": the last token of the last word; "mean", "sum": over the tokens of the stimulus.
-        context: what a sentence is read in: "passage", "story" or "sentence".
+        layers: names, numbers and ranges, comma-separated ("drop,3,5-8"), all by default. Names are those of the 2021
+            pipeline, `hidden_states[i]`, the module that today's platform hooks, or "before_final_norm".
+        pooling: "last": the last token of the last word; "mean", "sum": over the tokens of the stimulus; "first": its
+            first token; "cls": the first token of what is read.
+        context: what a sentence is read in: "passage", "story", "sentence" or "none".
+        protocol: "chained": the 2021 pipeline; "parts": today's platform; "joined": running text. See `Reading`.
+        window: longest input in tokens.
+        stride: tokens between windows where a context exceeds the window.
+        bidirectional: what a bidirectional model sees: the "prefix" up to the stimulus, or the "full" context.
+        reduction: how layers are made narrower: "random:K", "subsample:K", or "pca:K" (fitted in training).
         regression: "ols", "ridge:ALPHA", or with an alpha chosen for each neuroid "ridge-loo" or "ridge-gcv".
         rcond: OLS: singular values under rcond x the largest are zero.
         splits: "shuffled", "contiguous" or "grouped" (by passage).
@@ -92,6 +110,9 @@ def score(
         out: folder of the results; None writes nothing.
         overwrite: compute again even if the result is there.
         offline: never use the network.
+        on_stimuli: your function from the stimuli's texts to those that are read in their place.
+        on_activations: your function from a layer's name and its activations [stimulus, feature] to the features that
+            are regressed. The source text of both functions is part of what names a result.
         reporter: receives the phases, for progress bars.
 
     Raises:
@@ -100,29 +121,38 @@ def score(
     given = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in locals().items()
-        if name not in ("model", "benchmark", "reporter") and value is not None and value is not False
+        if name not in ("model", "benchmark", "reporter", "on_stimuli", "on_activations")
+        and value is not None
+        and value is not False
     }
     reporter = reporter or Reporter()
-    options = Options(layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None)
+    hooks = Hooks(on_stimuli, on_activations)
+    options = Options(
+        layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None,
+        protocol, window, stride, bidirectional, reduction,
+    )  # fmt: skip
     card = options.in_force(benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark))
     if out is not None:
         check_writable(Path(out))
     with reporter.phase("download"):
         fetched = _fetch(card, offline, reporter)
-        if not isinstance(model, LanguageModel):
+        if isinstance(model, str | Path):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
-    in_force = _in_force(model, card, options, fetched.sha256)
+    if not pooling and not isinstance(model, LanguageModel):  # word embeddings: the 2021 pipeline takes their mean
+        card = card.model_copy(update={"pooling": model.default_pooling})
+    in_force = _in_force(model, card, options, hooks, fetched.sha256)
     paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
     if paths and not overwrite and (record := find_result(paths)):
         return _reopen(record, paths)
     asked = {"model": model.name, "benchmark": card.identifier} | given
-    return _compute(model, card, options, fetched, asked, in_force, batch_size, paths, reporter)
+    return _compute(model, card, options, hooks, fetched, asked, in_force, batch_size, paths, reporter)
 
 
 def _compute(
-    model: LanguageModel,
+    model: LanguageModel | StaticModel,
     card: Card,
     options: Options,
+    hooks: Hooks,
     fetched: Any,
     asked: dict[str, Any],
     in_force: dict[str, Any],
@@ -133,16 +163,21 @@ def _compute(
     """Everything between the data and the store."""
     from jaxscore.data.benchmark import contexts, load_assembly, parts
     from jaxscore.extract.activations import activations
+    from jaxscore.extract.reduction import reduced
     from jaxscore.metrics.encoding import encode
     from jaxscore.result import aggregated_neuroids, protocol_of, tabulate
 
-    chosen = choose_layers(options.layers, model.layer_names)
+    chosen = choose_layers(options.layers, model.layer_names, model.layer_aliases)
     with reporter.phase("read data"):
         assembly, dropped = load_assembly(card, fetched.path)
         labels = contexts(card, assembly)
-    states, start = activations(
-        model, card, options.bos, assembly, labels, chosen, batch_size=batch_size, reporter=reporter
-    )
+    stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
+    names = [model.state_names[layer] for layer in chosen]
+    found = activations(
+        model, _reading(card, options), card.pooling, hooks.stimuli(stimuli), ids, labels.tolist(), chosen,
+        batch_size=batch_size, reporter=reporter,
+    )  # fmt: skip
+    states = reduced(hooks.activations(names, found.states), card.reduction, card.splits.seed)
     rows, aggregated = parts(card, assembly), aggregated_neuroids(card, assembly)
     groups = assembly["passage"].values if "passage" in assembly.coords else None
     # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
@@ -157,10 +192,9 @@ def _compute(
             groups=groups,
             step=lambda _, amount: step(amount),
         )
-    names = [model.layer_names[layer] for layer in chosen]
     layers, arrays, notes = tabulate(model.name, card, assembly, aggregated, encoding, names, dropped)
     record = {
-        "model": _about_model(model, start),
+        "model": _about_model(model, found.notes),
         "benchmark": {
             "identifier": card.identifier,
             "data": {"url": fetched.url, "sha256": fetched.sha256, "etag": fetched.etag},
@@ -187,7 +221,17 @@ def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:
     return fetch(card.source(), sha256=card.data.sha256, offline=offline, progress=reporter.received)
 
 
-def _in_force(model: LanguageModel, card: Card, options: Options, data: str) -> dict[str, Any]:
+def _reading(card: Card, options: Options) -> Reading:
+    """How the card's stimuli are read."""
+    from jaxscore.contexts.reading import Reading
+
+    asked = card.context
+    return Reading(asked.protocol, asked.window, asked.stride, options.bos, asked.bidirectional)
+
+
+def _in_force(
+    model: LanguageModel | StaticModel, card: Card, options: Options, hooks: Hooks, data: str
+) -> dict[str, Any]:
     """Everything that a score depends on; its hash names the result."""
     protocol = card.model_dump(mode="json", exclude={"title", "citation"})
     for place in ("source", "sha256"):  # what was read is named by its hash
@@ -204,21 +248,27 @@ def _in_force(model: LanguageModel, card: Card, options: Options, data: str) -> 
         "protocol": protocol,
         "layers": options.layers,
         "bos": options.bos,
+        "hooks": hooks.about(),
     }
 
 
-def _about_model(model: LanguageModel, start: list[int]) -> dict[str, Any]:
-    return {
+def _about_model(model: LanguageModel | StaticModel, notes: dict[str, Any]) -> dict[str, Any]:
+    about = {
         "name": model.name,
-        "source": model.checkpoint.source,
-        "commit": model.checkpoint.commit,
         "fingerprint": model.fingerprint,
-        "architecture": asdict(model.arch),
         "untrained": model.untrained,
         "seed": model.seed if model.untrained else None,
         "dtype": model.dtype,
-        "start_tokens": model.tokenizer.convert_ids_to_tokens(start),
+        "reading": notes,
     }
+    if isinstance(model, LanguageModel):
+        about |= {
+            "source": model.checkpoint.source,
+            "commit": model.checkpoint.commit,
+            "architecture": asdict(model.arch),
+            "start_tokens": model.tokenizer.convert_ids_to_tokens(notes["start"]),
+        }
+    return about
 
 
 def reopen(path: str | Path) -> Score:

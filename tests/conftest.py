@@ -170,6 +170,13 @@ def cli(monkeypatch, capfd) -> Callable[..., Ran]:
 
     def invoke(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["jaxscore", *map(str, arguments)])
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")  # nothing that is compiled here outlives the test
+        for name in (
+            "JAX_COMPILATION_CACHE_MAX_SIZE",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+        ):
+            monkeypatch.setenv(name, "-1")
         capfd.readouterr()
         try:
             main()

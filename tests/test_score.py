@@ -31,7 +31,7 @@ def _features(folder, study, *, groups=None, pooling="last", start=(), limit=256
     stimuli = tokenise(model.tokenizer, study.table["sentence"].tolist(), study.table["item"].tolist())
     labels = study.table["passage"] if groups is None else groups
     windows = make_windows(group_stimuli(list(labels)), stimuli, start, causal=False, limit=limit)
-    return extract(model.transformer(), windows, range(3), pooling=pooling)
+    return extract(model.transformer(), windows, range(3), pooling=pooling).states
 
 
 def _r(features, study, folds, make) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_defaults_are_those_of_the_command_line():
 
     shell = {name: p.default for name, p in inspect.signature(run).parameters.items()}
     for name, parameter in inspect.signature(jaxscore.score).parameters.items():
-        if name not in ("model", "benchmark", "reporter"):
+        if name not in ("model", "benchmark", "reporter", "on_stimuli", "on_activations"):
             assert shell[name] == parameter.default, name
 
 

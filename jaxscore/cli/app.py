@@ -11,7 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from jaxscore import __version__
-from jaxscore.cli import ls, run, show
+from jaxscore.cli import check, extract, ls, run, show
+from jaxscore.cli.compilation import keep_compilations
 from jaxscore.errors import JaxscoreError
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("extract")(extract.extract)
+app.command("check")(check.check)
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 
@@ -48,6 +51,7 @@ def main() -> None:
     """Run the command line; errors of the input end with one message and exit code 2."""
     arguments = sys.argv[1:]
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that torch is not there is no news
+    keep_compilations()
     debug = "--debug" in arguments  # accepted anywhere on the line
     main_thread = threading.current_thread() is threading.main_thread()  # the only one that may handle signals
     previous = signal.signal(signal.SIGINT, _interrupted) if main_thread else None

@@ -18,7 +18,7 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODEL]",
-        help="A name (`jaxscore ls models`), a checkpoint folder, or a hub id with an optional @revision.",
+        help="A name (`jaxscore ls models`), a checkpoint folder, a hub id with an optional @revision, or glove:FILE.",
         show_default=False,
     ),
 ]
@@ -32,10 +32,23 @@ def run(
     ] = None,
     layers: Annotated[str | None, typer.Option(help="Names, numbers, ranges: drop,3,5-8.", show_default="all")] = None,
     pooling: Annotated[
-        str | None, typer.Option(help="last, mean or sum over the tokens.", show_default="card's")
+        str | None, typer.Option(help="last, mean, sum, first or cls (first token read).", show_default="card's")
     ] = None,
     context: Annotated[
-        str | None, typer.Option(help="What a sentence is read in: passage, story, sentence.", show_default="card's")
+        str | None, typer.Option(help="Read in its passage, story, or sentence (none).", show_default="card's")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="chained (2021), parts (today's platform), joined (running text).", show_default="card's"),
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Longest input in tokens.", show_default="card's, 512")] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens between windows.", show_default="protocol's")] = None,
+    bidirectional: Annotated[
+        str | None,
+        typer.Option(help="Bidirectional models see the prefix, or the full context.", show_default="card's"),
+    ] = None,
+    reduction: Annotated[
+        str | None, typer.Option(help="Narrower layers: random:K, subsample:K, pca:K.", show_default="none")
     ] = None,
     regression: Annotated[
         str | None, typer.Option(help="ols, ridge:ALPHA, ridge-loo or ridge-gcv.", show_default="card's")
@@ -79,9 +92,10 @@ def run(
         disable_progress_bars()
     loaded = load_model(model or MINI, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
     choices = {
-        "layers": layers, "pooling": pooling, "context": context, "regression": regression, "rcond": rcond,
-        "splits": splits, "folds": folds, "bos": bos, "batch_size": batch_size, "data": data, "out": out,
-        "overwrite": overwrite, "offline": offline,
+        "layers": layers, "pooling": pooling, "context": context, "protocol": protocol, "window": window,
+        "stride": stride, "bidirectional": bidirectional, "reduction": reduction, "regression": regression,
+        "rcond": rcond, "splits": splits, "folds": folds, "bos": bos, "batch_size": batch_size, "data": data,
+        "out": out, "overwrite": overwrite, "offline": offline,
     }  # fmt: skip
     for card in cards:
         _one(loaded, card, choices, as_json=as_json, quiet=quiet, verbose=verbose)

@@ -26,10 +26,11 @@ def locate(chains: Sequence[Chain], presentations: Sequence[Presentation]) -> li
         spans = []
         for i, words in chain.stimuli:
             if (i, None) in place:
-                spans.append(Slot(place[i, None], words[0][0], words[-1][1]))
+                spans.append((place[i, None], words[0][0], words[-1][1]))
             else:
-                spans += [Slot(place[i, k], *word) for k, word in enumerate(words)]
-        found.append(spans)
+                spans += [(place[i, k], *word) for k, word in enumerate(words)]
+        free = [0, *(last + 1 for *_, last in spans)]  # the first token that no presentation before has
+        found.append([Slot(*span, span[1] - begin) for span, begin in zip(spans, free, strict=False)])
     return found
 
 

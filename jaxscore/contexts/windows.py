@@ -26,11 +26,13 @@ class Slot:
         stimulus: index of the presentation: a stimulus or, if words are presented, a word.
         first: its first token.
         last: its last token, the one of pooling "last".
+        lead: tokens right before `first` that belong to no presentation (bare spaces); they count in its surprisal.
     """
 
     stimulus: int
     first: int
     last: int
+    lead: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,9 @@ def _cut(
 ) -> Window:
     """The window from token `begin` of the chain to `stop`, by default to the end of its last span."""
     shift = len(start) - begin
-    slots = tuple(Slot(s.stimulus, max(s.first, begin) + shift, s.last + shift) for s in spans)
+    slots = tuple(
+        Slot(s.stimulus, max(s.first, begin) + shift, s.last + shift, min(s.lead, max(0, s.first - begin)))
+        for s in spans
+    )
     text = ids[begin : spans[-1].last + 1 if stop is None else stop]
     return Window(np.concatenate([np.array(start, np.int32), text, np.array(end, np.int32)]), slots)

@@ -1,77 +1,132 @@
-"""Activations of a model for the stimuli of a benchmark: from the cache, or tokenised, loaded and extracted."""
+"""Activations of a model for stimuli: from the cache, or tokenised, loaded and extracted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 
 from jaxscore import __version__
-from jaxscore.cards import Card
-from jaxscore.contexts.alignment import start_tokens, tokenise
-from jaxscore.contexts.windows import group_stimuli, make_windows
+from jaxscore.contexts.reading import Reading, Reads, read
 from jaxscore.errors import ModelError
 from jaxscore.extract.cache import activations_path, read_activations, write_activations
-from jaxscore.extract.passes import extract
 from jaxscore.models import LanguageModel
+from jaxscore.models.static import StaticModel
 from jaxscore.progress import Reporter
 from jaxscore.provenance import content_key
 
 
+@dataclass(frozen=True)
+class Activations:
+    """States of stimuli, and how they were read.
+
+    Attributes:
+        states: of each layer [stimulus, feature]; layers may differ in width.
+        notes: for the record: protocol, windows, start tokens, ...
+    """
+
+    states: list[Float[np.ndarray, "stimulus feature"]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
 def activations(
-    model: LanguageModel,
-    card: Card,
-    bos: str,
-    assembly: xr.DataArray,
-    contexts: np.ndarray,
+    model: LanguageModel | StaticModel,
+    reading: Reading,
+    pooling: str,
+    stimuli: Sequence[str],
+    ids: Sequence[str],
+    contexts: Sequence[str],
     layers: Sequence[int],
     *,
-    batch_size: int | None,
-    reporter: Reporter,
-) -> tuple[Float[np.ndarray, "layer stimulus feature"], list[int]]:
-    """Hidden states of the chosen layers, and the start tokens of each context.
+    batch_size: int | None = None,
+    reporter: Reporter | None = None,
+) -> Activations:
+    """Pooled states of the chosen layers.
 
     Args:
-        model: the language model; its weights are loaded only if the cache has no answer.
-        card: pooling and window.
-        bos: "auto", "never" or "always".
-        assembly: the stimuli, as coordinates of presentation.
+        model: a language model, whose weights are loaded only if the cache has no answer, or a static one.
+        reading: protocol, window, what may be seen; stimuli are what is presented.
+        pooling: see `jaxscore.extract.passes.extract`.
+        stimuli: one text each.
+        ids: their ids.
         contexts: the context of each stimulus, as a label.
-        layers: indices of hidden states.
+        layers: indices of states, in the order of `model.state_names`.
         batch_size: texts in a batch; by default chosen for the device.
         reporter: receives the phases.
     """
-    sentences, ids = assembly["sentence"].values.tolist(), assembly["stimulus_id"].values.astype(str).tolist()
-    start = start_tokens(model.tokenizer, bos)
+    reporter = reporter or Reporter()
+    if not isinstance(model, LanguageModel):
+        with reporter.phase("extraction", len(ids)):
+            states = model.features(stimuli, ids, contexts, pooling=pooling)
+        return Activations([states[layer] for layer in layers], model.describe())
     about = {
         "jaxscore": __version__,
         "model": model.fingerprint,
         "dtype": model.dtype,
-        "pooling": card.pooling,
-        "window": min(card.context.window, model.arch.positions),
+        "pooling": pooling,
+        "reading": asdict(reading),
     }
-    content = about | {"start": start, "sentences": sentences, "contexts": contexts.tolist()}
-    path = activations_path(content_key(content))
-    if (states := read_activations(path, list(layers))) is not None:
-        return states, start
-    with reporter.phase("tokenise"):
-        tokens = tokenise(model.tokenizer, sentences, ids)
-        largest = max([*start, *(int(stimulus.ids.max()) for stimulus in tokens)])
-        if largest >= model.arch.vocabulary:  # an index beyond an array would silently give its last row
-            raise ModelError(
-                f"{model.name}: the tokenizer gives token {largest}, the embedding has {model.arch.vocabulary} rows",
-                "Check that tokenizer.json and the weights belong together.",
-            )
-        groups = group_stimuli(contexts.tolist())
-        windows = make_windows(groups, tokens, start, causal=model.arch.causal, limit=about["window"])
-    with reporter.phase("load", model.weight_bytes() or None) as step:
-        transformer = model.transformer(step)
-    everything = range(model.arch.layers + 1)
+    path = activations_path(content_key(about | {"stimuli": list(stimuli), "contexts": list(map(str, contexts))}))
+    widths = model.arch.widths
+    found = read_activations(path, list(layers))
+    if found is None:
+        states, notes = _extract(model, reading, pooling, stimuli, ids, contexts, batch_size, reporter)
+        with suppress(OSError):  # a cache: if the disk refuses, the next run extracts again
+            write_activations(path, states, notes, {key: str(value) for key, value in about.items()})
+        found = states[list(layers)], notes
+    states, notes = found
+    return Activations([own[:, : widths[layer]] for own, layer in zip(states, layers, strict=True)], notes)
+
+
+def _extract(
+    model: LanguageModel,
+    reading: Reading,
+    pooling: str,
+    stimuli: Sequence[str],
+    ids: Sequence[str],
+    contexts: Sequence[str],
+    batch_size: int | None,
+    reporter: Reporter,
+) -> tuple[Float[np.ndarray, "layer stimulus feature"], dict[str, Any]]:
+    """All layers; the host tokenises while weights are read."""
+    from jaxscore.extract.passes import extract
+
+    with ThreadPoolExecutor(1) as pool, reporter.phase("load", model.weight_bytes() or None) as step:
+        loading = pool.submit(model.transformer, step)
+        reads = read_for(model, stimuli, ids, contexts, reading, pooling)
+        transformer = loading.result()
     with reporter.phase("extraction", len(ids)) as step:
-        states = extract(transformer, windows, everything, pooling=card.pooling, batch_size=batch_size, step=step)
-    with suppress(OSError):  # a cache: if the disk refuses, the next run extracts again
-        write_activations(path, states, {key: str(value) for key, value in about.items()})
-    return states[list(layers)], start
+        everything = range(len(model.arch.widths))
+        found = extract(transformer, reads.windows, everything, pooling=pooling, batch_size=batch_size, step=step)
+    return found.states, reads.notes
+
+
+def read_for(
+    model: LanguageModel,
+    stimuli: Sequence[str],
+    ids: Sequence[str],
+    contexts: Sequence[str],
+    reading: Reading,
+    pooling: str,
+) -> Reads:
+    """Windows for a model.
+
+    Raises:
+        ModelError: if tokenizer and weights do not belong together, or the pooling is none for the model.
+    """
+    reads = read(model.tokenizer, stimuli, ids, contexts, reading, causal=model.arch.causal, limit=model.arch.positions)
+    largest = max(int(window.tokens.max()) for window in reads.windows)
+    if largest >= model.arch.vocabulary:  # an index beyond an array would silently give its last row
+        raise ModelError(
+            f"{model.name}: the tokenizer gives token {largest}, the embedding has {model.arch.vocabulary} rows",
+            "Check that tokenizer.json and the weights belong together.",
+        )
+    if pooling == "cls" and (model.arch.causal or not reads.start):
+        why = "the first token of a causal model has read nothing" if model.arch.causal else "there is no start token"
+        raise ModelError(f"Pooling cls with {model.name}: {why}", "Use last, mean, sum or first.")
+    return reads

@@ -1,4 +1,4 @@
-"""Windows into few padded shapes: the compiled programs that they need weighed against the padding that they save."""
+"""Windows into few compiled shapes: products see no padding, and attention little of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxscore.contexts.windows import Window
+from jaxscore.models.layout import Layout, lay_out
+
 QUANTUM = 8
-"""Lengths are rounded up to a multiple of this."""
+"""Lengths of texts are rounded up to a multiple of this."""
+SIZE_QUANTUM = 64
+"""Numbers of tokens are rounded up to a multiple of this."""
+
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(token, slot, weight) of every entry of a pooling."""
 
 
 @dataclass(frozen=True)
@@ -16,36 +24,62 @@ class Batch:
     """Windows that run together.
 
     Attributes:
-        windows: their indices.
-        rows: texts in the padded array; rows beyond the windows are empty.
-        length: tokens in the padded array.
-        slots: pooled stimuli per row in the padded array.
+        windows: their indices; none in a batch that only keeps a device company.
+        tokens: places in the row of tokens.
+        rows: texts in the table that attention sees.
+        length: places of a text in that table.
+        slots: pooled presentations.
+        entries: (token, slot) pairs of the pooling.
     """
 
     windows: tuple[int, ...]
+    tokens: int
     rows: int
     length: int
     slots: int
+    entries: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What a compiled program is made for."""
+        return self.tokens, self.rows, self.length, self.slots, self.entries
 
 
-def choose_lengths(lengths: Sequence[int], compile_cost: float) -> list[int]:
-    """The padded lengths that minimise padded tokens + compile_cost x number of lengths, by dynamic programming.
+@dataclass(frozen=True)
+class Costs:
+    """What a plan weighs, in units of one token's products with the weights.
+
+    Attributes:
+        place: a place of the table that attention sees, whether it is padding or not.
+        pair: two places of one text, which attention compares.
+        compilation: one more compiled shape.
+    """
+
+    place: float
+    pair: float
+    compilation: float
+
+
+def choose_lengths(lengths: Sequence[int], costs: Costs, limit: int) -> list[int]:
+    """The lengths of tables that minimise padding + compilations, by dynamic programming.
 
     Args:
         lengths: of all windows, in tokens.
-        compile_cost: what one more compiled shape costs, in tokens.
+        costs: what padding and compilations cost.
+        limit: longest text of the model; padding never goes beyond it.
 
     Returns:
-        Ascending padded lengths; the last one holds the longest window.
+        Ascending lengths; the last one holds the longest window.
     """
-    rounded = -(-np.asarray(lengths) // QUANTUM) * QUANTUM
+    rounded = np.minimum(-(-np.asarray(lengths) // QUANTUM) * QUANTUM, limit)
     sizes, counts = np.unique(rounded, return_counts=True)
     total = np.concatenate([[0], np.cumsum(counts)])
+    text = costs.place * sizes + costs.pair * sizes.astype(float) ** 2
     best, choice = [0.0], []
-    for j, size in enumerate(sizes):
-        costs = [best[i] + (total[j + 1] - total[i]) * size + compile_cost for i in range(j + 1)]
-        choice.append(int(np.argmin(costs)))
-        best.append(float(min(costs)))
+    for j in range(len(sizes)):
+        sums = [best[i] + (total[j + 1] - total[i]) * text[j] + costs.compilation for i in range(j + 1)]
+        choice.append(int(np.argmin(sums)))
+        best.append(float(min(sums)))
     chosen, j = [], len(sizes)
     while j:
         chosen.append(int(sizes[j - 1]))
@@ -54,32 +88,88 @@ def choose_lengths(lengths: Sequence[int], compile_cost: float) -> list[int]:
 
 
 def plan(
-    lengths: Sequence[int],
-    slots: Sequence[int],
+    windows: Sequence[Window],
     *,
     tokens: int,
-    compile_cost: float,
+    costs: Costs,
     limit: int,
+    pooling: str,
+    devices: int = 1,
     batch_size: int | None = None,
 ) -> list[Batch]:
-    """Plan the batches of a pass.
+    """Plan the batches of a pass: those of one shape stand together, a multiple of `devices` of each.
 
     Args:
-        lengths: of all windows, in tokens.
-        slots: pooled stimuli of all windows.
-        tokens: how many tokens a batch should hold.
-        compile_cost: what one more compiled shape costs, in tokens.
-        limit: longest text of the model; padding never goes beyond it.
+        windows: what is to be read.
+        tokens: how many tokens a batch may hold.
+        costs: what padding and compilations cost.
+        limit: longest text of the model.
+        pooling: see `entries_of`.
+        devices: batches that run at a time.
         batch_size: texts in a batch, instead of `tokens`.
     """
-    lengths, slots = np.asarray(lengths), np.asarray(slots)
+    lengths = np.array([len(window.tokens) for window in windows])
+    slots = np.array([len(window.slots) for window in windows])
+    entries = np.array([_entries(window, pooling) for window in windows])
     batches, shorter = [], 0
-    for length in choose_lengths(lengths, compile_cost):
+    for length in choose_lengths(lengths, costs, limit):
         (members,) = np.nonzero((lengths > shorter) & (lengths <= length))
         shorter = length
-        most = batch_size or max(1, tokens // length)
+        # dealt out in order of length, so that every batch has its share of tokens, rows and slots
+        members = members[np.argsort(lengths[members], kind="stable")]
+        most = batch_size or max(1, int(tokens // lengths[members].mean()))
         count = -(-len(members) // most)
-        rows = -(-len(members) // count)
-        for part in np.array_split(members[np.argsort(lengths[members], kind="stable")], count):
-            batches.append(Batch(tuple(map(int, part)), rows, min(length, limit), int(slots[members].max())))
+        count = min(-(-count // devices) * devices, len(members))
+        parts = [members[first::count] for first in range(count)]
+        parts += [members[:0]] * (-count % devices)
+
+        def most_of(values: np.ndarray, quantum: int, parts: list[np.ndarray] = parts) -> int:
+            return max(-(-int(values[part].sum()) // quantum) * quantum for part in parts)
+
+        shape = (
+            most_of(lengths, SIZE_QUANTUM),
+            max(map(len, parts)),
+            length,
+            most_of(slots, QUANTUM),
+            most_of(entries, SIZE_QUANTUM),
+        )
+        batches += [Batch(tuple(map(int, part)), *shape) for part in parts]
     return batches
+
+
+def _entries(window: Window, pooling: str) -> int:
+    if pooling in ("mean", "sum"):
+        return sum(slot.last + 1 - slot.first for slot in window.slots)
+    return len(window.slots)
+
+
+def fill(windows: Sequence[Window], batch: Batch, pooling: str) -> tuple[Layout, Entries]:
+    """The arrays of one batch, padded to its shape; entries of no weight fill the pooling up."""
+    texts = [windows[index].tokens for index in batch.windows]
+    layout = lay_out(texts, tokens=batch.tokens, rows=batch.rows, length=batch.length)
+    token, slot = np.zeros((2, batch.entries), np.int32)
+    weight = np.zeros(batch.entries, np.float32)
+    entry = begin = number = 0
+    for index in batch.windows:
+        window = windows[index]
+        for pooled in window.slots:
+            first, last = _span(pooled, pooling)
+            here = slice(entry, entry + last + 1 - first)
+            token[here] = begin + np.arange(first, last + 1)
+            slot[here] = number
+            weight[here] = 1.0 / (last + 1 - first) if pooling == "mean" else 1.0
+            entry, number = here.stop, number + 1
+        begin += len(window.tokens)
+    return layout, (token, slot, weight)
+
+
+def _span(slot, pooling: str) -> tuple[int, int]:
+    """First and last token of a window that a slot pools."""
+    match pooling:
+        case "last":
+            return slot.last, slot.last
+        case "first":
+            return slot.first, slot.first
+        case "cls":
+            return 0, 0
+    return slot.first, slot.last

@@ -1,42 +1,47 @@
-"""The pass: windows through the model, pooled inside the scan, gathered once."""
+"""The pass: windows through the model, pooled inside the scan, gathered once; on all local devices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Float, Int
 
 from jaxscore.contexts.windows import Window
-from jaxscore.extract.batches import Batch, plan
-from jaxscore.models.block import pooled_states
+from jaxscore.errors import ModelError
+from jaxscore.extract.batches import Batch, Costs, fill, plan
+from jaxscore.extract.memory import batch_tokens
+from jaxscore.models.architecture import Body, Params
+from jaxscore.models.states import pooled_states
 from jaxscore.models.transformer import Transformer
 
-POOLINGS = ("last", "mean", "sum")
-TOKENS = {"cpu": 4096}
-"""Tokens per batch by platform; accelerators take ACCELERATOR_TOKENS."""
-ACCELERATOR_TOKENS = 65536
 COMPILE_FLOPS = 5e10
 """What compiling one more shape costs, expressed as model FLOPs that the same time would do."""
+ATTENTION_SLOWNESS = 4.0
+"""How much longer a FLOP of attention takes than one of a product with weights."""
 
 
-def fill(windows: Sequence[Window], batch: Batch, pooling: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Padded (tokens [text, token], lengths [text], pooling weights [text, slot, token]) of one batch."""
-    tokens = np.zeros((batch.rows, batch.length), np.int32)
-    lengths = np.ones(batch.rows, np.int32)
-    pool = np.zeros((batch.rows, batch.slots, batch.length), np.float32)
-    for row, index in enumerate(batch.windows):
-        window = windows[index]
-        lengths[row] = len(window.tokens)
-        tokens[row, : lengths[row]] = window.tokens
-        for k, slot in enumerate(window.slots):
-            if pooling == "last":
-                pool[row, k, slot.last] = 1.0
-            else:
-                count = slot.last + 1 - slot.first
-                pool[row, k, slot.first : slot.last + 1] = 1.0 / count if pooling == "mean" else 1.0
-    return tokens, lengths, pool
+@dataclass(frozen=True)
+class Extracted:
+    """What a pass gives.
+
+    Attributes:
+        states: float32 pooled states, presentations in the order of their indices.
+        surprisal: of each presentation in bits, -log2 p(its tokens | text so far), bare spaces before it included; NaN
+            where the first of them stands at the very beginning of a text; None if it was not asked for.
+        tokens: presentation and id of every token behind `surprisal`, in order, and `token_surprisal` in bits.
+        token_surprisal: see `tokens`.
+    """
+
+    states: Float[np.ndarray, "layer presentation feature"]
+    surprisal: Float[np.ndarray, " presentation"] | None = None
+    tokens: Int[np.ndarray, "token two"] | None = None
+    token_surprisal: Float[np.ndarray, " token"] | None = None
 
 
 def extract(
@@ -47,50 +52,124 @@ def extract(
     pooling: str = "last",
     batch_size: int | None = None,
     step: Callable[[int], None] | None = None,
-) -> Float[np.ndarray, "layer stimulus feature"]:
-    """Hidden states of every stimulus at the chosen layers.
+    surprisal: bool = False,
+    devices: Sequence[jax.Device] | None = None,
+) -> Extracted:
+    """Pooled states of every presentation at the chosen layers.
 
     Args:
         model: the Flax module.
-        windows: every stimulus in exactly one slot of one window.
-        layers: indices of hidden states, 0 being the input of the first block.
-        pooling: "last": the last token of the last word; "mean" or "sum": over the tokens of the stimulus.
-        batch_size: texts in a batch; by default chosen for the device.
-        step: called with the number of stimuli done, for a progress bar.
+        windows: every presentation in exactly one slot of one window.
+        layers: indices of states, in the order of `model.arch.widths`.
+        pooling: "last": the last token of the last word; "mean" or "sum": over the tokens of the presentation; "first":
+            its first token; "cls": the first token of its window.
+        batch_size: texts in a batch; by default chosen for the device's free memory.
+        step: called with the number of presentations done, for a progress bar.
+        surprisal: read the language-model head as well; the model must have been loaded with it.
+        devices: on which batches run side by side; all local ones by default.
 
-    Returns:
-        float32 states, stimuli in the order of their indices.
+    Raises:
+        ModelError: if surprisal is asked of a model that is not causal or has no head.
     """
     arch = model.arch
-    params = model.arrays
+    if surprisal:
+        _check_head(arch)
+    devices = list(devices or jax.local_devices())
+    mesh = Mesh(np.array(devices), "device")
+    params = jax.device_put(model.arrays, NamedSharding(mesh, P()))
     matrices = sum(leaf.size for leaf in jax.tree.leaves(params["blocks"]))
-    platform = jax.default_backend()
+    flops = 2 * matrices  # of the products of one token
     batches = plan(
-        [len(window.tokens) for window in windows],
-        [len(window.slots) for window in windows],
-        tokens=TOKENS.get(platform, ACCELERATOR_TOKENS),
-        compile_cost=COMPILE_FLOPS / (2 * matrices),
+        windows,
+        tokens=batch_tokens(arch, model.dtype, max(len(window.tokens) for window in windows), devices[0]),
+        costs=Costs(
+            place=0.03,
+            pair=ATTENTION_SLOWNESS * 4 * arch.width * arch.layers / flops / (2 if arch.causal else 1),
+            compilation=COMPILE_FLOPS / flops,
+        ),
         limit=arch.positions,
+        pooling=pooling,
+        devices=len(devices),
         batch_size=batch_size,
     )
-    stimuli = sum(len(window.slots) for window in windows)
-    states = np.empty((len(layers), stimuli, arch.width), np.float32)
-    index = np.asarray(layers)
-
-    def collect(batch: Batch, result: jax.Array) -> None:
-        host = np.asarray(result)
-        for row, number in enumerate(batch.windows):
-            slots = windows[number].slots
-            states[:, [slot.stimulus for slot in slots]] = host[index, row, : len(slots)]
-        if step:
-            step(sum(len(windows[number].slots) for number in batch.windows))
-
-    waiting: tuple[Batch, jax.Array] | None = None
-    for batch in batches:
-        result = pooled_states(arch, params, *fill(windows, batch, pooling))
-        if waiting:  # the device computes this batch while the last one is gathered
-            collect(*waiting)
-        waiting = (batch, result)
+    gathered = _Gathered(windows, layers, max(arch.widths), surprisal, step)
+    waiting: tuple[list[Batch], tuple] | None = None
+    for first in range(0, len(batches), len(devices)):
+        together = batches[first : first + len(devices)]
+        filled = [fill(windows, batch, pooling) for batch in together]
+        inputs = jax.tree.map(lambda *arrays: np.stack(arrays), *filled)
+        result = _side_by_side(arch, params, inputs, slots=together[0].slots, surprisal=surprisal, mesh=mesh)
+        if waiting:  # the devices compute this batch while the last one is gathered
+            gathered.collect(*waiting)
+        waiting = (together, result)
     if waiting:
-        collect(*waiting)
-    return states
+        gathered.collect(*waiting)
+    return gathered.extracted()
+
+
+@partial(jax.jit, static_argnames=("arch", "slots", "surprisal", "mesh"))
+def _side_by_side(arch: Body, params: Params, inputs, *, slots: int, surprisal: bool, mesh: Mesh):
+    """A batch on each device: arrays have a leading axis of devices, parameters are on all of them."""
+
+    def one(params, inputs):
+        layout, pool = jax.tree.map(lambda array: array[0], inputs)
+        found = pooled_states(arch, params, layout, pool, slots=slots, surprisal=surprisal)
+        return jax.tree.map(lambda array: array[None], found)
+
+    return jax.shard_map(
+        one, mesh=mesh, in_specs=(P(), P("device")), out_specs=P("device"), check_vma=False
+    )(params, inputs)  # fmt: skip
+
+
+class _Gathered:
+    """Host arrays that the results of batches are written to."""
+
+    def __init__(self, windows, layers, width: int, surprisal: bool, step) -> None:
+        self.windows, self.index, self.step = windows, np.asarray(layers), step
+        count = sum(len(window.slots) for window in windows)
+        self.states = np.empty((len(layers), count, width), np.float32)
+        self.bits: list[tuple[int, np.ndarray, np.ndarray]] | None = [] if surprisal else None
+
+    def collect(self, together: list[Batch], result: tuple) -> None:
+        states, losses = result
+        for device, batch in enumerate(together):
+            if not batch.windows:
+                continue
+            own = np.asarray(states[device])
+            slots = [slot.stimulus for number in batch.windows for slot in self.windows[number].slots]
+            self.states[:, slots] = own[self.index, : len(slots)]
+            if self.bits is not None:
+                self._surprisal(batch, np.asarray(losses[device]) / np.log(2))
+            if self.step:
+                self.step(len(slots))
+
+    def _surprisal(self, batch: Batch, following: np.ndarray) -> None:
+        begin = 0
+        for number in batch.windows:
+            window = self.windows[number]
+            own = np.concatenate([[np.nan], following[begin : begin + len(window.tokens) - 1]])
+            begin += len(window.tokens)
+            for slot in window.slots:
+                span = slice(slot.first - slot.lead, slot.last + 1)
+                self.bits.append((slot.stimulus, window.tokens[span], own[span]))
+
+    def extracted(self) -> Extracted:
+        if self.bits is None:
+            return Extracted(self.states)
+        bits = sorted(self.bits, key=lambda found: found[0])
+        tokens = np.concatenate([np.column_stack([np.full(len(ids), number), ids]) for number, ids, _ in bits])
+        return Extracted(
+            self.states,
+            np.array([own.sum() for _, _, own in bits]),
+            tokens.astype(np.int64),
+            np.concatenate([own for _, _, own in bits]),
+        )
+
+
+def _check_head(arch: Body) -> None:
+    if not arch.causal or arch.head is None:
+        raise ModelError(
+            f"{arch.family} gives no surprisal: "
+            + ("it has no language-model head" if arch.causal else "it reads what follows a word as well"),
+            "Choose a causal language model, such as gpt2.",
+        )

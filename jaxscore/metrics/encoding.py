@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +66,7 @@ def usable(Y: Float[np.ndarray, "stimulus neuroid"]) -> Bool[np.ndarray, " neuro
 
 
 def encode(
-    X: Float[np.ndarray, "layer stimulus feature"],
+    X: Sequence[Float[np.ndarray, "stimulus feature"]],
     Y: Float[np.ndarray, "stimulus neuroid"],
     parts: Mapping[str, np.ndarray],
     aggregated: Bool[np.ndarray, " neuroid"],
@@ -79,7 +79,7 @@ def encode(
     """Cross-validate every part by itself.
 
     Args:
-        X: features.
+        X: features of each layer.
         Y: responses; a neuroid with NaN in a part is left out of that part.
         parts: rows of each part.
         aggregated: the neuroids that the score is made of; inner folds and grouped folds are computed for them alone.
@@ -104,7 +104,7 @@ def encode(
         options = {"groups": own, "inner": inner, "chunk": chunk, "step": step}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GridEdgeWarning)
-            found = cross_validate(X[:, rows], Y[np.ix_(rows, present)], folds, protocol.solver, **options)
+            found = cross_validate([x[rows] for x in X], Y[np.ix_(rows, present)], folds, protocol.solver, **options)
         out.notes.extend(str(warning.message) for warning in caught)
         return found
 

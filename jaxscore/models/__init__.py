@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from jaxscore.models.language_model import LanguageModel, load_model
+from jaxscore.models.static import StaticModel
 
-__all__ = ["LanguageModel", "load_model"]
+__all__ = ["LanguageModel", "StaticModel", "load_model"]

@@ -1,187 +1,214 @@
-"""One transformer block for every family: a configuration, stacked layers, a scan with pooling inside its body.
+"""One transformer block for every family: a configuration, stacked layers, a scan that keeps only what is asked for.
 
-Pure functions of (architecture, parameters, tokens). `jaxscore.models.transformer` gives them their Flax face.
+Pure functions of (architecture, parameters, layout). `jaxscore.models.transformer` gives them their Flax face.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
 
-Params = dict[str, Any]
+from jaxscore.models.architecture import Architecture, Params
+from jaxscore.models.attention import attend
+from jaxscore.models.layout import Layout
+from jaxscore.models.positions import bucket, rotate, rotations, sinusoids
 
 ACTIVATIONS = {
     "gelu": partial(jax.nn.gelu, approximate=False),
     "gelu_tanh": partial(jax.nn.gelu, approximate=True),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
     "relu": jax.nn.relu,
+    "relu_squared": lambda x: jnp.square(jax.nn.relu(x)),
     "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
 }
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What the scanned block must know about a model; hashable, so that it is a static argument of the jitted pass.
-
-    Attributes:
-        family: `model_type` of the checkpoint's config.json.
-        layers: number of blocks; there are `layers + 1` hidden states, numbered from the input of the first block.
-        width: features of a hidden state.
-        heads: attention heads, each `width / heads` wide.
-        hidden: width inside the MLP.
-        vocabulary: rows of the token embedding.
-        positions: longest text in tokens, special tokens included.
-        activation: of the MLP.
-        eps: of every LayerNorm.
-        norm: "pre" (GPT-2: norm, sub-layer, add) or "post" (BERT: sub-layer, add, norm).
-        causal: whether a token sees only what stands left of it.
-        embedding_width: width of the token embedding; differs from `width` where it is projected (ELECTRA).
-        position_offset: row of the position table that belongs to the first token (RoBERTa: pad_token_id + 1).
-        initializer_range: standard deviation of freshly drawn weights.
-        residual_scale: factor on that deviation for the two matrices that write to the residual stream.
-        padding_row: row of the token embedding that is zero in a freshly drawn model.
-    """
-
-    family: str
-    layers: int
-    width: int
-    heads: int
-    hidden: int
-    vocabulary: int
-    positions: int
-    activation: str
-    eps: float
-    norm: Literal["pre", "post"]
-    causal: bool
-    embedding_width: int
-    position_offset: int = 0
-    initializer_range: float = 0.02
-    residual_scale: float = 1.0
-    padding_row: int | None = None
-
-    @property
-    def embedding_norm(self) -> bool:
-        """Whether a LayerNorm follows the embeddings (post-norm families)."""
-        return self.norm == "post"
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter by its path; those under `blocks/` are stacked over layers."""
-        d, e, f, n = self.width, self.embedding_width, self.hidden, self.layers
-        shapes = {
-            "embed/tokens": (self.vocabulary, e),
-            "embed/positions": (self.positions + self.position_offset, e),
-            "blocks/qkv/kernel": (n, d, 3 * d),
-            "blocks/qkv/bias": (n, 3 * d),
-            "blocks/out/kernel": (n, d, d),
-            "blocks/out/bias": (n, d),
-            "blocks/up/kernel": (n, d, f),
-            "blocks/up/bias": (n, f),
-            "blocks/down/kernel": (n, f, d),
-            "blocks/down/bias": (n, d),
-        }
-        norms = {"blocks/attention_norm": (n, d), "blocks/mlp_norm": (n, d)}
-        if self.norm == "pre":
-            norms["final_norm"] = (d,)
-        if self.embedding_norm:
-            norms["embed/norm"] = (e,)
-            shapes["embed/type"] = (e,)
-        if e != d:
-            shapes["embed/project/kernel"] = (e, d)
-            shapes["embed/project/bias"] = (d,)
-        for path, shape in norms.items():
-            shapes[f"{path}/scale"] = shapes[f"{path}/bias"] = shape
-        return shapes
-
-
-def layer_norm(p: Params, x: Float[Array, "*batch feature"], eps: float) -> Float[Array, "*batch feature"]:
-    """LayerNorm, computed in float32: (x - mean) / sqrt(var + eps) * scale + bias."""
+def norm(arch: Architecture, p: Params, x: Float[Array, "*batch feature"]) -> Float[Array, "*batch feature"]:
+    """In float32: LayerNorm, (x - mean) / sqrt(var + eps) scale + bias; RMSNorm, x / sqrt(mean(x^2) + eps) scale."""
     y = x.astype(jnp.float32)
-    y = y - y.mean(-1, keepdims=True)
-    y = y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + eps)
-    return (y * p["scale"] + p["bias"]).astype(x.dtype)
+    if not arch.norm_kind.startswith("rms"):
+        y = y - y.mean(-1, keepdims=True)
+    y = y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + arch.eps)
+    if "scale" in p:
+        y = y * (p["scale"] + 1.0 if arch.norm_kind == "rms-plus-one" else p["scale"])
+    return (y + p["bias"] if "bias" in p else y).astype(x.dtype)
 
 
 def linear(p: Params, x: Float[Array, "*batch i"]) -> Float[Array, "*batch o"]:
     """X @ kernel + bias, accumulated in float32."""
     y = jnp.matmul(x, p["kernel"], preferred_element_type=jnp.float32)
-    return (y + p["bias"]).astype(x.dtype)
+    return (y + p["bias"] if "bias" in p else y).astype(x.dtype)
 
 
 def attention(
-    arch: Architecture, p: Params, x: Float[Array, "text token feature"], lengths: Int[Array, " text"]
-) -> Float[Array, "text token feature"]:
-    """Multi-head attention. Texts are padded on the right, so a causal model needs no mask for the padding."""
-    text, token, width = x.shape
-    q, k, v = jnp.split(linear(p["qkv"], x).reshape(text, token, 3 * arch.heads, width // arch.heads), 3, axis=2)
+    arch: Architecture, p: Params, x: Float[Array, "token feature"], layout: Layout, where: Params
+) -> Float[Array, "token feature"]:
+    """Multi-head attention; `where` holds what positions mean to this layer: window, turns, bias, by_distance."""
+    fused = linear(p["qkv"], x)
+    if arch.clip:
+        fused = jnp.clip(fused, -arch.clip, arch.clip)
+    parts = jnp.split(fused, np.cumsum(arch.qkv_widths)[:2], axis=-1)
+    if arch.qk_norm == "full":
+        parts[:2] = norm(arch, p["q_norm"], parts[0]), norm(arch, p["k_norm"], parts[1])
+    q, k, v = (layout.spread(part.reshape(len(x), -1, arch.head_width)) for part in parts)
+    if arch.qk_norm == "head":
+        q, k = norm(arch, p["q_norm"], q), norm(arch, p["k_norm"], k)
+    if "turns" in where:
+        q, k = (rotate(part, where["turns"], arch.rotary[0].interleaved) for part in (q, k))
     if x.dtype == jnp.float16:  # CPUs have no such product; and float16 overflows in the logits
         q, k, v = (part.astype(jnp.float32) for part in (q, k, v))
-    mixed = jax.nn.dot_product_attention(
-        q, k, v, is_causal=arch.causal, key_value_seq_lengths=None if arch.causal else lengths
-    )
-    return linear(p["out"], mixed.reshape(text, token, width).astype(x.dtype))
+    bias = partial(_relative, where["by_distance"]) if "by_distance" in where else where.get("bias")
+    mixed = attend(
+        q, k, v,
+        lengths=layout.lengths, causal=arch.causal, scale=arch.attention_scale, softcap=arch.softcap,
+        window=where.get("window"), bias=bias,
+    )  # fmt: skip
+    return linear(p["out"], layout.gather(mixed.reshape(*mixed.shape[:2], -1).astype(x.dtype)))
 
 
-def block(arch: Architecture, p: Params, x: Float[Array, "text token feature"], lengths: Int[Array, " text"]):
-    """One layer: attention and MLP with their norms before (pre) or after (post) the residual sum."""
-
-    def mlp(y):
-        return linear(p["down"], ACTIVATIONS[arch.activation](linear(p["up"], y)))
-
-    if arch.norm == "pre":
-        x = x + attention(arch, p, layer_norm(p["attention_norm"], x, arch.eps), lengths)
-        return x + mlp(layer_norm(p["mlp_norm"], x, arch.eps))
-    x = layer_norm(p["attention_norm"], x + attention(arch, p, x, lengths), arch.eps)
-    return layer_norm(p["mlp_norm"], x + mlp(x), arch.eps)
+def mlp(arch: Architecture, p: Params, x: Float[Array, "token feature"]) -> Float[Array, "token feature"]:
+    """down(activation(up(x))), or down(activation(gate(x)) * up(x))."""
+    y = linear(p["up"], x)
+    activation = ACTIVATIONS[arch.activation]
+    if not arch.gated:
+        return linear(p["down"], activation(y))
+    gate, up = jnp.split(y, 2, axis=-1)
+    return linear(p["down"], activation(gate) * up)
 
 
-def embed(arch: Architecture, p: Params, tokens: Int[Array, "text token"]) -> Float[Array, "text token feature"]:
+def block(
+    arch: Architecture, p: Params, x: Float[Array, "token feature"], layout: Layout, where: Params
+) -> Float[Array, "token feature"]:
+    """One layer: attention and MLP with their norms where `arch.norm` says."""
+    mix = partial(attention, arch, p, layout=layout, where=where)
+    think = partial(mlp, arch, p)
+    names = ("attention_norm", "mlp_norm", "attention_norm_after", "mlp_norm_after")
+    before, between, mixed, thought = (partial(norm, arch, p.get(name, {})) for name in names)
+    match arch.norm:
+        case "pre":
+            x = x + mix(jnp.where(where["first"], x, before(x)) if arch.first_unnormed else before(x))
+            return x + think(between(x))
+        case "post":
+            x = before(x + mix(x))
+            return between(x + think(x))
+        case "sandwich":
+            x = x + mixed(mix(before(x)))
+            return x + thought(think(between(x)))
+        case "inner":
+            x = x + before(mix(x))
+            return x + between(think(x))
+        case "parallel":
+            y = before(x)
+            return x + mix(y) + think(y)
+        case "parallel-two":
+            return x + mix(before(x)) + think(between(x))
+    raise ValueError(arch.norm)
+
+
+def embed(arch: Architecture, p: Params, layout: Layout) -> Float[Array, "token feature"]:
     """What enters the first block: token, position and type embeddings, norm and projection where there are any."""
-    first = arch.position_offset
-    x = p["tokens"][tokens] + p["positions"][first : first + tokens.shape[1]]
+    x = p["tokens"][layout.tokens]
+    if arch.embedding_scale != 1.0:
+        x = x * jnp.asarray(arch.embedding_scale, x.dtype)  # rounded to the weights' dtype, as Gemma's is
+    if "project" in p and arch.project_first:
+        x = linear(p["project"], x)
+    if arch.position == "learned":
+        x = x + p["positions"][layout.positions + arch.position_offset]
+    elif arch.position == "sinusoid":
+        x = x + sinusoids(layout.positions, x.shape[-1]).astype(x.dtype)
+    if arch.token_type:
+        x = x + p["type"]
     if arch.embedding_norm:
-        x = layer_norm(p["norm"], x + p["type"], arch.eps)
-    return linear(p["project"], x) if "project" in p else x
+        x = norm(arch, p.get("norm", {}), x)
+    return linear(p["project"], x) if "project" in p and not arch.project_first else x
 
 
-@partial(jax.jit, static_argnums=0)
-def pooled_states(
-    arch: Architecture,
-    params: Params,
-    tokens: Int[Array, "text token"],
-    lengths: Int[Array, " text"],
-    pool: Float[Array, "text slot token"],
-) -> Float[Array, "layer text slot feature"]:
-    """Hidden states of every layer, pooled over tokens inside the scan: sum_t pool[text, slot, t] h[text, t].
+def _where(arch: Architecture, params: Params, length: int) -> tuple[Params, Params]:
+    """What positions mean in attention: (to every layer alike, to each layer: stacked over layers)."""
+    alike: Params = {}
+    by_layer: Params = {}
+    if any(arch.windows):
+        by_layer["window"] = jnp.asarray(arch.windows, jnp.int32)
+    if arch.rotary:
+        turns = np.stack([rotations(rotary, length) for rotary in arch.rotary])
+        if len(arch.rotary) == 1:
+            alike["turns"] = jnp.asarray(turns[0])
+        else:
+            by_layer["turns"] = jnp.asarray(turns)[jnp.asarray(arch.rotary_of)]
+    if arch.first_unnormed:
+        by_layer["first"] = jnp.arange(arch.layers) == 0
+    if arch.alibi:
+        alike["bias"] = partial(_alibi, arch)
+    elif arch.position == "buckets":
+        rows = bucket(np.arange(1 - length, length), *arch.buckets)
+        if arch.buckets_by_layer:
+            by_layer["by_distance"] = params["blocks"]["position_bias"][:, rows]
+        else:
+            alike["by_distance"] = params["position_bias"][rows]
+    return alike, by_layer
 
-    Layer 0 is what enters the first block, layer i leaves block i; the last one is taken after the final norm where the
-    family has one, as transformers' `output_hidden_states` does. Products run at HIGHEST precision.
+
+def _relative(by_distance: Float[Array, "distance head"], here, there) -> Float[Array, "head query key"]:
+    return jnp.moveaxis(by_distance[there - here[:, None] + len(by_distance) // 2], -1, 0)
+
+
+def _alibi(arch: Architecture, here, there) -> Float[Array, "head query key"]:
+    slopes = jnp.asarray(arch.alibi, jnp.float32)[:, None, None]
+    if arch.alibi_rounded:
+        # to bfloat16; a compiler may leave out a cast there and back
+        rounded = partial(jax.lax.reduce_precision, exponent_bits=8, mantissa_bits=7)
+        return rounded(rounded(slopes) * rounded(there.astype(jnp.float32))) * arch.attention_scale
+    return slopes * (there - here[:, None]).astype(jnp.float32)
+
+
+def run(
+    arch: Architecture, params: Params, layout: Layout, keep: Callable[[Float[Array, "token feature"]], Any]
+) -> tuple[Any, Float[Array, "token feature"]]:
+    """Run the model, keeping `keep(state)` of every state.
+
+    State 0 is what enters the first block, state i leaves block i; the last one is taken after the final norm (and
+    projection) where the family has one, as transformers' `output_hidden_states` does, and the one before it follows.
 
     Args:
-        arch: the architecture (static: one compilation for each architecture and shape).
-        params: parameters, those of the blocks stacked over layers.
-        tokens: token ids, padded on the right with any valid id.
-        lengths: number of real tokens of each text, at least 1.
-        pool: weights of the tokens of each slot; a one-hot row takes a single token.
+        arch: the architecture.
+        params: parameters, those of the blocks stacked.
+        layout: where every token stands.
+        keep: what is wanted of a state; only that is ever held for all layers.
 
     Returns:
-        float32 pooled states; `layer` has `arch.layers + 1` entries.
+        What was kept, stacked over `arch.widths` (narrower last states padded with zeros on the right), and the state
+        that the language-model head reads.
     """
+    alike, by_layer = _where(arch, params, layout.rows.shape[1])
+    blocks = params["blocks"]
 
-    def gather(x):
-        return jnp.einsum("pst,ptd->psd", pool, x.astype(jnp.float32))
+    def body(x, this):
+        p, here = this
+        if arch.block_of:
+            p = jax.tree.map(lambda stacked: stacked[p], blocks)
+        # keeps what is done to this layer's weights (a cast to float32) inside the loop, off the whole stack
+        p = jax.lax.optimization_barrier(p)
+        x = block(arch, p, x, layout, alike | here)
+        return x, keep(x)
 
-    def body(x, p):
-        x = block(arch, p, x, lengths)
-        return x, gather(x)
-
-    with jax.default_matmul_precision("highest"):
-        x = embed(arch, params["embed"], tokens)
-        first = gather(x)
-        x, states = jax.lax.scan(body, x, params["blocks"])
-        if "final_norm" in params:
-            states = states.at[-1].set(gather(layer_norm(params["final_norm"], x, arch.eps)))
-        return jnp.concatenate([first[None], states])
+    x = embed(arch, params["embed"], layout)
+    first = keep(x)
+    layers = jnp.asarray(arch.block_of) if arch.block_of else blocks
+    x, kept = jax.lax.scan(body, x, (layers, by_layer))
+    states = [first[None], kept]
+    if arch.extra_states:
+        last = norm(arch, params.get("final_norm", {}), x) if arch.final_norm else x
+        if arch.project_last:
+            last = linear(params["project_last"], last)
+        final = keep(last)
+        final = jnp.pad(final, [(0, 0)] * (final.ndim - 1) + [(0, kept.shape[-1] - final.shape[-1])])
+        states = [first[None], kept[:-1], final[None], kept[-1:]]
+        x = last
+    return jnp.concatenate(states), x

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxscore.errors import FetchError, ModelError, did_you_mean
-from jaxscore.registry import MINI, MODELS
+from jaxscore.models.static import BASELINES
+from jaxscore.registry import MINI, MODELS, NOT_COVERED
 
 CONFIG_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
 WEIGHT_FILES = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+OLD_WEIGHT_FILES = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,13 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
         return Checkpoint(folder.resolve().name, folder, "local")
     name, _, revision = spec.partition("@")
     if name not in MODELS and ("/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1):
-        suggestion = did_you_mean(name, [MINI, *MODELS])
+        if name in NOT_COVERED:
+            raise ModelError(f"{name} cannot be scored: {NOT_COVERED[name]}", "`jaxscore ls models` lists what can.")
+        if name.endswith("-untrained"):
+            raise ModelError(
+                f"Unknown model {spec!r}", f"Untrained models are asked for by --untrained: {name[:-10]} --untrained."
+            )
+        suggestion = did_you_mean(name, [MINI, *BASELINES, *MODELS])
         raise ModelError(
             f"Unknown model {spec!r}: no such name, local folder or hub id. {suggestion}".strip(),
             "Type `jaxscore ls models` for the names, or give a folder, or a hub id such as openai-community/gpt2.",
@@ -64,19 +72,26 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint folder, through the index where it is sharded.
+    """The weight files of a checkpoint folder, through the index where it is sharded; safetensors before `.bin`.
 
     Raises:
         ModelError: if there are none, or the index names files that are not there.
     """
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return [single]
-    if index.is_file():
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        single, index = folder / name, folder / f"{name}.index.json"
+        if single.is_file():
+            return [single]
+        if not index.is_file():
+            continue
         try:
             names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ModelError(f"{index} is not an index of weight files", "Download the checkpoint again.") from None
+        if strange := [n for n in names if Path(n).name != n or not n.endswith((".safetensors", ".bin"))]:
+            raise ModelError(
+                f"{index} names a file that is no weight file of this folder: {strange[0]!r}",
+                "Download the checkpoint again.",
+            )
         if absent := [name for name in names if not (folder / name).is_file()]:
             raise ModelError(
                 f"{index} names {len(absent)} files that are not in the folder: {', '.join(absent[:3])}",
@@ -85,7 +100,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / name for name in names]
     found = sorted(path.name for path in folder.iterdir())
     raise ModelError(
-        f"{folder} has no safetensors weights: expected model.safetensors (or its sharded index), "
+        f"{folder} has no weights: expected model.safetensors or pytorch_model.bin (or a sharded index of them), "
         f"found {', '.join(found[:8]) or 'an empty folder'}",
         "Save it with model.save_pretrained(folder), or score its architecture alone with --untrained.",
     )
@@ -97,9 +112,14 @@ def _download(spec: str, repo: str, revision: str | None, weights: bool, offline
 
     # one clear line of ours instead of the library's retry log
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    patterns = CONFIG_FILES + (WEIGHT_FILES if weights else [])
+
+    def download(patterns: list[str]) -> Path:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=offline))
+
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=offline))
+        folder = download(CONFIG_FILES + (WEIGHT_FILES if weights else []))
+        if weights and not any(folder.glob("*.safetensors")):
+            folder = download(CONFIG_FILES + OLD_WEIGHT_FILES)
     except GatedRepoError:
         raise FetchError(
             f"{repo} is gated: its owners ask for an agreement first",

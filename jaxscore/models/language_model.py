@@ -7,19 +7,35 @@ import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxscore.errors import JaxscoreError, ModelError, did_you_mean
 from jaxscore.models.hub import Checkpoint, find_checkpoint, weight_files
+from jaxscore.models.static import StaticModel, find_static
 
 if TYPE_CHECKING:
-    from jaxscore.models.block import Architecture
+    from jaxscore.models.architecture import Body
     from jaxscore.models.families import Family
     from jaxscore.models.transformer import Transformer
 
 DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "vocab.txt")
-KNOWN_VALUES = {"position_embedding_type": "absolute"}
+KNOWN_VALUES = {
+    "position_embedding_type": "absolute",
+    "pruned_heads": {},
+    "untie_r": True,
+    "rotary": True,  # GPT-J
+    "scale_attn_weights": True,
+    "apply_residual_connection_post_layernorm": False,  # Falcon
+    "attention_bias": False,  # Phi-3, as the next four
+    "mlp_bias": False,
+    "lm_head_bias": False,
+    "full_attn_mod": 1,
+    "interpolate_factor": 1,
+    "is_llama_config": True,  # SmolLM
+    "rope_interleaved": False,
+    "use_mrope": False,  # Qwen 2.5
+}
 """Attributes of older configurations that newer ones no longer have, with the only value that the block implements."""
 
 
@@ -62,8 +78,9 @@ class LanguageModel:
     @cached_property
     def family(self) -> Family:
         """The family of the checkpoint's `model_type`; ModelError, with all supported ones, if there is none."""
-        from jaxscore.models.families import MODULES, family_of
+        from jaxscore.models.families import families
 
+        known = families()
         path = self.checkpoint.folder / "config.json"
         try:
             kind = json.loads(path.read_text()).get("model_type")
@@ -71,36 +88,26 @@ class LanguageModel:
             raise ModelError(
                 f"{path} is not the JSON of a configuration: {error}", "Save the checkpoint again."
             ) from None
-        if kind not in MODULES:
+        if kind not in known:
             raise ModelError(
                 f"{self.checkpoint.name} has the architecture {kind!r}, which is not supported. "
-                f"{did_you_mean(str(kind), MODULES)}".strip(),
-                f"Supported: {', '.join(sorted(MODULES))}.",
+                f"{did_you_mean(str(kind), known)}".strip(),
+                f"Supported: {', '.join(sorted(known))}.",
             )
-        return family_of(kind)
+        return known[kind]
 
     @cached_property
-    def arch(self) -> Architecture:
+    def arch(self) -> Body:
         """The architecture that the configuration describes.
 
         Raises:
             ModelError: for a configuration with an attribute that is neither understood nor at its default.
         """
-        from huggingface_hub.errors import StrictDataclassError
-        from transformers import AutoConfig
-
         from jaxscore.models.families import HARMLESS
 
-        family = self.family
-        try:
-            config = AutoConfig.from_pretrained(self.checkpoint.folder)
-        except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
-            raise ModelError(
-                f"{self.checkpoint.folder / 'config.json'} is not a configuration: {str(error).splitlines()[0]}",
-                "Save the checkpoint again with model.save_pretrained(folder).",
-            ) from None
-        given, default = config.to_dict(), type(config)().to_dict()
-        fine = family.understood | HARMLESS
+        file = self.checkpoint.folder / "config.json"
+        config, default = self._configuration()
+        given, fine = config.to_dict(), HARMLESS.union(self.family.understood.split())
         odd = {
             key: value
             for key, value in given.items()
@@ -109,19 +116,46 @@ class LanguageModel:
         if odd:
             listed = ", ".join(f"{key} = {value!r}" for key, value in sorted(odd.items()))
             raise ModelError(
-                f"{self.checkpoint.folder / 'config.json'} has what {config.model_type} here does not: {listed}",
+                f"{file} has what {config.model_type} here does not: {listed}",
                 "Scoring it anyway would be scoring a different model.",
             )
         try:
-            arch = family.read(config)
-        except KeyError as error:
-            raise ModelError(f"{self.checkpoint.name} uses the activation {error}, which is not supported") from None
-        if arch.width % arch.heads:
+            arch = self.family.read(config)
+        except ModelError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise ModelError(
-                f"{self.checkpoint.folder / 'config.json'}: {arch.heads} heads do not divide the width {arch.width}",
-                "Correct n_head (GPT-2) or num_attention_heads (BERT) there.",
+                f"{file} is not a complete configuration of {config.model_type}: {type(error).__name__}: {error}",
+                "Save the checkpoint again with model.save_pretrained(folder).",
+            ) from None
+        heads = getattr(arch, "heads", 1)
+        given_width = any(getattr(config, name, None) for name in ("head_dim", "d_kv", "d_head"))
+        if getattr(arch, "head_width", arch.width // heads) * heads != arch.width and not given_width:
+            raise ModelError(
+                f"{file}: {heads} heads do not divide the width {arch.width}",
+                "Correct the number of heads there (n_head, num_attention_heads).",
             )
         return arch
+
+    def _configuration(self) -> tuple[Any, dict[str, Any]]:
+        """The transformers configuration, and the defaults of its class."""
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import AutoConfig, PreTrainedConfig
+
+        folder = self.checkpoint.folder
+        try:
+            if (published := self.family.published) is not None:
+                given = json.loads((folder / "config.json").read_text())
+                config, default = (PreTrainedConfig(**published | values) for values in (given, {}))
+                config.model_type = given["model_type"]
+                return config, default.to_dict() | {"model_type": config.model_type}
+            config = AutoConfig.from_pretrained(folder)
+            return config, type(config)().to_dict()
+        except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+            raise ModelError(
+                f"{folder / 'config.json'} is not a configuration: {str(error).splitlines()[0]}",
+                "Save the checkpoint again with model.save_pretrained(folder).",
+            ) from None
 
     @cached_property
     def tokenizer(self):
@@ -145,21 +179,32 @@ class LanguageModel:
     @property
     def layer_names(self) -> list[str]:
         """Names of the hidden states in the 2021 pipeline, the input of the first block first."""
-        return self.family.layer_names(self.arch.layers)
+        return self.family.names(self.arch.layers)
 
-    def transformer(self, step: Callable[[float], None] = lambda size: None) -> Transformer:
+    @property
+    def state_names(self) -> list[str]:
+        """Names of everything that is kept: the hidden states, then those beyond transformers' (before the norm)."""
+        return [*self.layer_names, *self.arch.extra_states]
+
+    @property
+    def layer_aliases(self) -> dict[str, int]:
+        """Other names of the states, by number: see `Family.aliases`."""
+        return self.family.aliases(self.arch)
+
+    def transformer(self, step: Callable[[float], None] = lambda size: None, *, head: bool = False) -> Transformer:
         """Load (or draw) the weights.
 
         Args:
             step: called with the number of bytes of each tensor read, for a progress bar.
+            head: whether the language-model head is wanted too, for surprisal.
         """
         from jaxscore.models.checkpoint import initial_params, load_params
         from jaxscore.models.transformer import Transformer
 
         if self.untrained:
-            params = initial_params(self.arch, self.seed, self.dtype)
+            params = initial_params(self.arch, self.family, self.seed, self.dtype, head=head)
         else:
-            params = load_params(self.arch, self.family, self.checkpoint.folder, self.dtype, step)
+            params = load_params(self.arch, self.family, self.checkpoint.folder, self.dtype, step, head=head)
         return Transformer(self.arch, params)
 
     def weight_bytes(self) -> int:
@@ -169,11 +214,12 @@ class LanguageModel:
 
 def load_model(
     spec: str | Path, *, untrained: bool = False, seed: int = 0, dtype: str = "float32", offline: bool = False
-) -> LanguageModel:
+) -> LanguageModel | StaticModel:
     """Find a model by name, folder or hub id; its weights are read when they are first needed.
 
     Args:
-        spec: a name (`jaxscore ls models`), a local checkpoint folder, or a hub id with an optional `@revision`.
+        spec: a name (`jaxscore ls models`), a local checkpoint folder, a hub id with an optional `@revision`, a
+            baseline (`sentence-length`), or word vectors (`glove:FILE`, `word2vec:FILE`, `fasttext:FILE`).
         untrained: the architecture with freshly drawn weights; only its configuration and tokenizer are fetched.
         seed: of that draw.
         dtype: "float32", "bfloat16" or "float16".
@@ -183,5 +229,7 @@ def load_model(
         ModelError: for an unknown name or a folder that is no checkpoint.
         FetchError: if it cannot be downloaded.
     """
+    if not Path(spec).is_dir() and (static := find_static(str(spec), untrained=untrained, seed=seed)):
+        return static
     checkpoint = find_checkpoint(str(spec), weights=not untrained, offline=offline)
     return LanguageModel(checkpoint, untrained=untrained, seed=seed, dtype=dtype)

@@ -1,12 +1,15 @@
-"""The Flax face of the block: an nnx module around stacked arrays."""
+"""The Flax face of a model: an nnx module around stacked arrays."""
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxscore.models.block import Architecture, Params, pooled_states
+from jaxscore.models.architecture import Body, Params
+from jaxscore.models.layout import dense
+from jaxscore.models.states import every_state
 
 
 class Transformer(nnx.Module):
@@ -17,7 +20,7 @@ class Transformer(nnx.Module):
         params: nested arrays, as `load_params` or `initial_params` gives them.
     """
 
-    def __init__(self, arch: Architecture, params: Params) -> None:
+    def __init__(self, arch: Body, params: Params) -> None:
         self.arch = arch
         self.params = nnx.data(jax.tree.map(lambda array: nnx.Param(jax.device_put(array)), params))
 
@@ -26,11 +29,18 @@ class Transformer(nnx.Module):
         """The parameters as plain nested arrays, the form that the pure functions take."""
         return jax.tree.map(lambda p: p.get_value(), self.params, is_leaf=lambda p: isinstance(p, nnx.Param))
 
+    @property
+    def dtype(self) -> str:
+        """The dtype of the matrices."""
+        return str(self.params["embed"]["tokens"].get_value().dtype)
+
     def __call__(
-        self,
-        tokens: Int[Array, "text token"],
-        lengths: Int[Array, " text"],
-        pool: Float[Array, "text slot token"],
-    ) -> Float[Array, "layer text slot feature"]:
-        """Pooled hidden states of every layer: see `jaxscore.models.block.pooled_states`."""
-        return pooled_states(self.arch, self.arrays, tokens, lengths, pool)
+        self, tokens: Int[Array, "text place"], lengths: Int[Array, " text"]
+    ) -> Float[Array, "state text place feature"]:
+        """Every state of every token of texts padded on the right, in the order of `arch.widths`.
+
+        For looking at a few texts: `jaxscore.extract` pools inside the scan, so that this never exists whole.
+        """
+        tokens = jnp.asarray(tokens, jnp.int32)
+        states = every_state(self.arch, self.arrays, dense(tokens, jnp.asarray(lengths, jnp.int32)))
+        return states.reshape(len(states), *tokens.shape, -1)

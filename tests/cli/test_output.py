@@ -41,7 +41,8 @@ def test_help_lists_every_option_that_python_has(cli):
     from inspect import signature
 
     text = cli("run", "--help").out
-    options = set(signature(jaxscore.score).parameters) - {"model", "benchmark", "reporter"}
+    functions = {"model", "benchmark", "reporter", "on_stimuli", "on_activations"}
+    options = set(signature(jaxscore.score).parameters) - functions
     assert [name for name in options if f"--{name.replace('_', '-')}" not in text] == []
 
 
@@ -50,7 +51,8 @@ def test_ls(cli):
     assert {ran.code for ran in (models, benchmarks, both)} == {0}
     assert both.out == f"{models.out}\n{benchmarks.out}"
     names = [line.split()[0] for line in models.out.splitlines()]
-    assert names[:2] == ["mini", "gpt2"]
+    assert names[0] == "mini"
+    assert "gpt2" in names
     assert [line.split()[0] for line in benchmarks.out.splitlines()] == [
         "Pereira2018-encoding",
         "Simulated2026-encoding",

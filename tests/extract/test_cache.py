@@ -36,8 +36,10 @@ def test_round_trip(cache):
     assert path.is_relative_to(cache)
     assert read_activations(path, [0]) is None
     assert not cache.exists()  # asking makes no folder
-    write_activations(path, STATES, {"model": "x"})
-    np.testing.assert_array_equal(read_activations(path, [2, 0]), STATES[[2, 0]])
+    write_activations(path, STATES, {"start": [1]}, {"model": "x"})
+    states, notes = read_activations(path, [2, 0])
+    np.testing.assert_array_equal(states, STATES[[2, 0]])
+    assert notes == {"start": [1]}
     with h5py.File(path) as file:
         assert file.attrs["model"] == "x"
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
@@ -46,17 +48,17 @@ def test_round_trip(cache):
 @pytest.mark.parametrize("place", ["start", "middle", "end"])
 def test_damage_is_seen(cache, place):
     path = activations_path("0123")
-    write_activations(path, STATES, {})
+    write_activations(path, STATES, {}, {})
     content = bytearray(path.read_bytes())
     at = {"start": 3, "middle": len(content) // 2, "end": len(content) - 5}[place]
     content[at] ^= 0xFF
     path.write_bytes(content)
     found = read_activations(path, [0, 1, 2])
     if found is not None:  # a byte that means nothing
-        np.testing.assert_array_equal(found, STATES)
+        np.testing.assert_array_equal(found[0], STATES)
     else:
-        write_activations(path, STATES, {})
-        np.testing.assert_array_equal(read_activations(path, [1]), STATES[[1]])
+        write_activations(path, STATES, {}, {})
+        np.testing.assert_array_equal(read_activations(path, [1])[0], STATES[[1]])
     assert place == "end" or found is None
 
 

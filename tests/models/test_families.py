@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from models import cases_causal, cases_classic, cases_own
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, PreTrainedModel
 
 from jaxscore import load_model
-from jaxscore.models.families import MODULES
+from jaxscore.models.families import families
 
 GPT2 = {"vocab_size": 97, "n_positions": 40, "n_embd": 36, "n_layer": 3, "n_head": 3}
 BERT = {
@@ -28,7 +29,8 @@ BERT = {
 }
 ROBERTA = BERT | {"type_vocab_size": 1, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
 
-# one row a checkpoint: class that writes it (with or without a head: the prefix of its names), configuration
+# one row a checkpoint: class that writes it (with or without a head: the prefix of its names), configuration, and the
+# class that reads it in torch where that is not AutoModel; the families beyond GPT-2 and BERT have a file of rows each
 CASES = {
     "gpt2": ("GPT2Model", GPT2),
     "gpt2, prefix": ("GPT2LMHeadModel", GPT2),
@@ -69,6 +71,8 @@ CASES = {
     "electra, generator": ("ElectraForMaskedLM", BERT | {"embedding_size": 24}),
     "electra, one width": ("ElectraModel", BERT | {"embedding_size": 36}),
 }
+CASES |= cases_classic.CASES | cases_causal.CASES | cases_own.CASES
+LONGEST = 120
 SMALL = {  # weights as freshly drawn ones: here a wrong eps shows
     "gpt2": ("GPT2Model", GPT2),
     "gpt2, eps": ("GPT2Model", GPT2 | {"layer_norm_epsilon": 1e-3}),
@@ -77,6 +81,7 @@ SMALL = {  # weights as freshly drawn ones: here a wrong eps shows
     "roberta": ("RobertaModel", ROBERTA),
     "electra": ("ElectraModel", BERT | {"embedding_size": 24}),
 }
+SMALL |= cases_classic.SMALL | cases_causal.SMALL | cases_own.SMALL
 
 
 def write_checkpoint(folder: Path, name: str, options: dict, *, std: float = 0.17, **save) -> None:
@@ -99,53 +104,61 @@ def texts(vocabulary: int, longest: int, padding: int | None) -> list[np.ndarray
     return [rng.choice(allowed, length) for length in (1, 2, 7, 8, longest // 2, longest - 1, longest)]
 
 
-def torch_states(model: PreTrainedModel, row: np.ndarray) -> np.ndarray:
-    """Hidden states [layer, token, feature] of one unpadded text."""
+def torch_states(model: PreTrainedModel, row: np.ndarray) -> list[np.ndarray]:
+    """Hidden states [token, feature] of each layer, of one unpadded text."""
     with torch.inference_mode():
         states = model(torch.tensor(row)[None], output_hidden_states=True).hidden_states
-    return torch.cat(states).float().numpy()
+    return [state[0].float().numpy() for state in states]
 
 
-def our_states(folder: Path, rows: list[np.ndarray], **options) -> list[np.ndarray]:
-    """The same for every text, padded on the right with ids that must not matter, in one batch."""
+def our_states(folder: Path, rows: list[np.ndarray], **options) -> list[list[np.ndarray]]:
+    """The same for every text, padded on the right with ids that must not matter, in one batch: [text][layer]."""
     model = load_model(folder, **options)
+    arch = model.arch
     longest = max(map(len, rows)) + 1
-    length = min(longest, model.arch.positions)
-    tokens = np.random.default_rng(2).integers(0, model.arch.vocabulary, (len(rows), length))
+    length = min(longest, arch.positions)
+    tokens = np.random.default_rng(2).integers(0, arch.vocabulary, (len(rows), length))
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
-    pool = np.broadcast_to(np.eye(length, dtype=np.float32), (len(rows), length, length))
-    states = np.asarray(model.transformer()(tokens, np.array([len(row) for row in rows]), pool))
-    assert states.shape == (model.arch.layers + 1, len(rows), length, model.arch.width)
-    return [states[:, i, : len(row)] for i, row in enumerate(rows)]
+    states = np.asarray(model.transformer()(tokens, np.array([len(row) for row in rows])))
+    assert states.shape == (len(arch.widths), len(rows), length, max(arch.widths))
+    hidden = arch.widths[: arch.layers + 1]  # those beyond are not transformers'
+    return [[states[k, i, : len(row), :width] for k, width in enumerate(hidden)] for i, row in enumerate(rows)]
 
 
-def assert_equal_torch(folder: Path, tolerance: float = 2e-5) -> None:
+def assert_equal_torch(
+    folder: Path, tolerance: float = 2e-5, reader: str = "AutoModel", attention: str = "eager"
+) -> None:
     """Every hidden state of every token of every text."""
-    theirs = AutoModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
-    config = load_model(folder).arch
-    rows = texts(config.vocabulary, config.positions, theirs.config.pad_token_id)
+    cls = getattr(transformers, reader)
+    theirs = cls.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32).eval()
+    arch = load_model(folder).arch
+    rows = texts(arch.vocabulary, min(arch.positions, LONGEST), theirs.config.pad_token_id)
     for row, ours in zip(rows, our_states(folder, rows), strict=True):
         expected = torch_states(theirs, row)
-        assert ours.shape == expected.shape
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
+        assert len(ours) == len(expected)
+        for layer, (own, his) in enumerate(zip(ours, expected, strict=True)):
+            np.testing.assert_allclose(own, his, rtol=0, atol=tolerance, err_msg=f"layer {layer}")
 
 
-@pytest.mark.parametrize(("name", "options"), CASES.values(), ids=CASES)
-def test_hidden_states_equal_torch(tmp_path, name, options):
+@pytest.mark.parametrize("case", CASES)
+def test_hidden_states_equal_torch(tmp_path, case):
+    name, options, *reader = CASES[case]
     write_checkpoint(tmp_path, name, options)
-    assert_equal_torch(tmp_path)
+    attention = "sdpa" if case in cases_causal.SDPA else "eager"
+    assert_equal_torch(tmp_path, 2e-5, *(reader or ["AutoModel"]), attention=attention)
 
 
-@pytest.mark.parametrize(("name", "options"), SMALL.values(), ids=SMALL)
-def test_small_weights(tmp_path, name, options):
+@pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
+def test_small_weights(tmp_path, case):
+    name, options, *reader = case
     write_checkpoint(tmp_path, name, options, std=0.02)
-    assert_equal_torch(tmp_path)
+    assert_equal_torch(tmp_path, 2e-5, *reader)
 
 
 def test_every_family_has_a_case():
-    kinds = {getattr(transformers, name).config_class.model_type for name, _ in CASES.values()}
-    assert kinds == set(MODULES)
+    kinds = {getattr(transformers, name).config_class.model_type for name, *_ in CASES.values()}
+    assert kinds == set(families())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +184,8 @@ def test_old_names_of_norms_and_index_tables(tmp_path):
     save_file(old, file, metadata={"format": "pt"})
     rows = texts(BERT["vocab_size"], BERT["max_position_embeddings"], 0)
     for row, ours in zip(rows, our_states(tmp_path, rows), strict=True):
-        np.testing.assert_allclose(ours, torch_states(theirs, row), rtol=0, atol=2e-5)
+        for own, his in zip(ours, torch_states(theirs, row), strict=True):
+            np.testing.assert_allclose(own, his, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("prefix", ["", "transformer."])
@@ -204,8 +218,8 @@ def test_bfloat16_weights_in_memory(tmp_path, name, options):
     theirs = AutoModel.from_pretrained(tmp_path, attn_implementation="eager", dtype=torch.bfloat16).eval()
     pairs = zip(our_states(tmp_path, rows), our_states(tmp_path, rows, dtype="bfloat16"), rows, strict=True)
     for exact, rounded, row in pairs:
-        error = np.abs(rounded - exact).mean()
-        assert 0 < error < 2 * np.abs(torch_states(theirs, row) - exact).mean()  # no worse than torch's own rounding
+        error = np.abs(np.stack(rounded) - exact).mean()
+        assert 0 < error < 2 * np.abs(np.stack(torch_states(theirs, row)) - exact).mean()  # no worse than torch's own
 
 
 def test_real_minilm():

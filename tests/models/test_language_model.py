@@ -74,7 +74,7 @@ def test_the_weights_are_read_when_they_are_needed_and_not_before(folder):
     (folder / "model.safetensors").unlink()
     model = load_model(folder)
     assert model.layer_names
-    with pytest.raises(ModelError, match="no safetensors"):
+    with pytest.raises(ModelError, match="no weights"):
         model.weight_bytes()
 
 

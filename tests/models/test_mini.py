@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 import jaxscore.models.mini
 from jaxscore.models.checkpoint import load_params
-from jaxscore.models.families import family_of
+from jaxscore.models.families import families
 from jaxscore.models.mini.corpus import detokenise, split
 from jaxscore.models.transformer import Transformer
 
@@ -71,7 +71,7 @@ def recomputed(folder: Path, text: str) -> dict[str, tuple[float, float]]:
 
 def test_hidden_states_equal_torch():
     config = AutoConfig.from_pretrained(FOLDER)
-    family = family_of(config.model_type)
+    family = families()[config.model_type]
     arch = family.read(config)
     ours = Transformer(arch, load_params(arch, family, FOLDER, "float32", lambda read: None))
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
@@ -82,9 +82,8 @@ def test_hidden_states_equal_torch():
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = row
     lengths = np.array([len(row) for row in rows])
-    pool = np.broadcast_to(np.eye(arch.positions, dtype=np.float32), (len(rows), arch.positions, arch.positions))
-    states = np.asarray(ours(tokens, lengths, pool))
-    assert states.shape == (config.n_layer + 1, len(rows), config.n_positions, config.n_embd)
+    states = np.asarray(ours(tokens, lengths))
+    assert states.shape == (config.n_layer + 2, len(rows), config.n_positions, config.n_embd)
     assert len(set(lengths)) >= 5
     model = torch_model(FOLDER)
     for i, row in enumerate(rows):

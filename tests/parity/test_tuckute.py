@@ -72,7 +72,7 @@ def study(request, tmp_path_factory) -> Study:
         }
     (cached,) = (tmp / "cache/activations").glob("*.h5")  # one extraction serves both
     return Study(
-        ours=read_activations(cached, list(range(scores["ols"].layers.sizes["layer"]))),
+        ours=read_activations(cached, list(range(scores["ols"].layers.sizes["layer"])))[0],
         torch=torch_states(folder, [row["sentence"] for row in rows]),
         responses=np.array([[float(row[f"lang_LH_{region}"]) for region in REGIONS] for row in rows]),
         scores=scores,

@@ -8,16 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxscore.models.block import Architecture
-from jaxscore.models.families import Family
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-}
+from jaxscore.models.architecture import Architecture
+from jaxscore.models.families import Family, activation
 
 
 def read(config, *, offset: bool = False) -> Architecture:
@@ -31,11 +23,13 @@ def read(config, *, offset: bool = False) -> Architecture:
         hidden=config.intermediate_size,
         vocabulary=config.vocab_size,
         positions=config.max_position_embeddings - first,
-        activation=ACTIVATIONS[config.hidden_act],
+        activation=activation(config.hidden_act),
         eps=config.layer_norm_eps,
         norm="post",
         causal=False,
         embedding_width=getattr(config, "embedding_size", config.hidden_size),
+        embedding_norm=True,
+        token_type=True,
         position_offset=first,
         initializer_range=config.initializer_range,
         padding_row=config.pad_token_id,
@@ -44,51 +38,40 @@ def read(config, *, offset: bool = False) -> Architecture:
 
 LAYER = "encoder.layer.{i}."
 TABLE = {
-    "embed/tokens": "embeddings.word_embeddings.weight",
+    "embed/tokens": "embeddings.word_embeddings",
     "embed/positions": "embeddings.position_embeddings.weight",
     "embed/type": "embeddings.token_type_embeddings.weight[0]",
-    "embed/norm/scale": "embeddings.LayerNorm.weight",
-    "embed/norm/bias": "embeddings.LayerNorm.bias",
-    "blocks/qkv/kernel": tuple(f"{LAYER}attention.self.{part}.weight.T" for part in ("query", "key", "value")),
-    "blocks/qkv/bias": tuple(f"{LAYER}attention.self.{part}.bias" for part in ("query", "key", "value")),
-    "blocks/out/kernel": f"{LAYER}attention.output.dense.weight.T",
-    "blocks/out/bias": f"{LAYER}attention.output.dense.bias",
-    "blocks/attention_norm/scale": f"{LAYER}attention.output.LayerNorm.weight",
-    "blocks/attention_norm/bias": f"{LAYER}attention.output.LayerNorm.bias",
-    "blocks/up/kernel": f"{LAYER}intermediate.dense.weight.T",
-    "blocks/up/bias": f"{LAYER}intermediate.dense.bias",
-    "blocks/down/kernel": f"{LAYER}output.dense.weight.T",
-    "blocks/down/bias": f"{LAYER}output.dense.bias",
-    "blocks/mlp_norm/scale": f"{LAYER}output.LayerNorm.weight",
-    "blocks/mlp_norm/bias": f"{LAYER}output.LayerNorm.bias",
-    "embed/project/kernel": "embeddings_project.weight.T",
-    "embed/project/bias": "embeddings_project.bias",
+    "embed/norm": "embeddings.LayerNorm",
+    "embed/project": "embeddings_project",
+    "blocks/qkv": tuple(f"{LAYER}attention.self.{part}" for part in ("query", "key", "value")),
+    "blocks/out": f"{LAYER}attention.output.dense",
+    "blocks/attention_norm": f"{LAYER}attention.output.LayerNorm",
+    "blocks/up": f"{LAYER}intermediate.dense",
+    "blocks/down": f"{LAYER}output.dense",
+    "blocks/mlp_norm": f"{LAYER}output.LayerNorm",
 }
 
-HEADS = ("cls.", "pooler.", "lm_head.", "classifier.", "qa_outputs.", "discriminator_predictions.", "generator_")
-UNDERSTOOD = frozenset(
-    """num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size max_position_embeddings hidden_act
-    layer_norm_eps initializer_range embedding_size type_vocab_size""".split()
-)
 
-
-def bert_like(names: str, *, offset: bool = False) -> Family:
-    """A family of the BERT block; `names` is the pattern of its layers' names in the 2021 pipeline."""
+def bert_like(names: tuple[str, str], *, offset: bool = False) -> Family:
+    """A family of the BERT block; `names` are those of its layers in the 2021 pipeline."""
     return Family(
         read=partial(read, offset=offset),
         table=TABLE,
         anchor="embeddings.word_embeddings.weight",
-        understood=UNDERSTOOD,
-        heads=HEADS,
-        layer_names=lambda layers: ["embedding", *(names.format(i=i) for i in range(layers))],
+        understood="""num_hidden_layers hidden_size num_attention_heads intermediate_size vocab_size
+            max_position_embeddings hidden_act layer_norm_eps embedding_size type_vocab_size""",
+        ignored="""cls. pooler. lm_head. classifier. qa_outputs. discriminator_predictions. generator_ .position_ids
+            .token_type_ids""",
+        layer_names=names,
+        module=f"{'roberta' if offset else 'bert'}.encoder.layer.{{i}}",
         renamed={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
     )
 
 
 FAMILIES = {
-    "bert": bert_like("encoder.layer.{i}.output"),
-    "electra": bert_like("encoder.layer.{i}.output"),
-    "roberta": bert_like("encoder.layer.{i}", offset=True),
-    "xlm-roberta": bert_like("encoder.layer.{i}", offset=True),
-    "camembert": bert_like("encoder.layer.{i}", offset=True),
+    "bert": bert_like(("embedding", "encoder.layer.{i}.output")),
+    "electra": bert_like(("embedding", "encoder.layer.{i}.output")),
+    "roberta": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
+    "xlm-roberta": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
+    "camembert": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
 }

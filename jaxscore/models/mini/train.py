@@ -25,12 +25,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
 from jaxscore.errors import DataError
-from jaxscore.models.block import Architecture, Params, pooled_states
-from jaxscore.models.checkpoint import initial_params
-from jaxscore.models.families.gpt2 import TABLE, read
+from jaxscore.models.architecture import Architecture, Params
+from jaxscore.models.checkpoint import initial_params, source_of
+from jaxscore.models.families.gpt2 import FAMILIES, read
+from jaxscore.models.layout import dense
 from jaxscore.models.mini.corpus import split
 
 END = "<|endoftext|>"
+FAMILY = FAMILIES["gpt2"]
 SHAPE = {"vocab_size": 2560, "n_positions": 512, "n_embd": 112, "n_layer": 4, "n_head": 4}
 BATCH = 2048
 """Tokens of a step, whatever the length of its windows."""
@@ -76,9 +78,8 @@ def token_losses(
 ) -> Float[Array, "window token"]:
     """Cross-entropy of every next token in nats; the output matrix is the token embedding."""
     count, length = inputs.shape
-    pool = jnp.broadcast_to(jnp.eye(length), (count, length, length))
-    states = pooled_states(arch, params, inputs, jnp.full(count, length), pool)[-1]
-    logits = states @ params["embed"]["tokens"].T
+    _, states = arch.forward(params, dense(inputs, jnp.full(count, length)), lambda x: jnp.zeros(1))
+    logits = states.reshape(count, length, -1) @ params["embed"]["tokens"].T
     return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
 
 
@@ -130,7 +131,7 @@ def fit(
     Returns:
         Those parameters, their held-out loss in nats a token, and the step they are from.
     """
-    params = jax.tree.map(jnp.asarray, initial_params(arch, seed, "float32"))
+    params = jax.tree.map(jnp.asarray, initial_params(arch, FAMILY, seed, "float32"))
     # no decay of norms and biases; stacked over layers, they have two axes, so their names tell
     matrices = jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("scale", "bias"), params)
     rate = optax.warmup_cosine_decay_schedule(0.0, RATE, max(1, round(WARM_UP * steps)), steps, RATE / 20)
@@ -161,8 +162,8 @@ def save(folder: Path, config: GPT2Config, params: Params, tokenizer: Tokenizer)
     """Write config.json, model.safetensors and the tokenizer's two files."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for path, name in TABLE.items():
-        value = params
+    for path in read(config).shapes():
+        name, value = source_of(FAMILY, path), params
         for part in path.split("/"):
             value = value[part]
         for i, layer in enumerate(value) if path.startswith("blocks/") else [(0, value)]:

@@ -1,0 +1,225 @@
+"""What a model asks of a machine, told from its configuration before any weight is read: size, memory, time."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxscore.cards import Card
+from jaxscore.contexts.reading import Reading
+from jaxscore.errors import ModelError
+from jaxscore.extract.memory import CPU_TOKENS, MOST_TOKENS, SHARE, free_memory, token_bytes
+from jaxscore.models.architecture import Body
+from jaxscore.models.checkpoint import dtype_of, parameter_shapes
+from jaxscore.models.hub import weight_files
+from jaxscore.models.language_model import LanguageModel
+from jaxscore.models.tensor_files import DTYPES, SafeFile, open_weights
+
+READING = Reading()
+EFFICIENCY = 0.6
+"""Share of the rate of large matrix products that a pass is expected to reach."""
+EMBEDDINGS = ("embed/tokens", "embed/positions", "embed/type", "head/tokens", "head/bias")
+"""Parameters that stand for tokens and places."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the configuration says.
+
+    Attributes:
+        parameters: all of them, the language-model head's included.
+        without_embeddings: those that are no table of tokens or places.
+        widths: features of each state, in the order of `states`.
+        states: names of the hidden states, then of those beyond them.
+        positions: longest text in tokens.
+        head: of the language model: "tied", "untied" or None.
+    """
+
+    family: str
+    parameters: int
+    without_embeddings: int
+    layers: int
+    states: tuple[str, ...]
+    widths: tuple[int, ...]
+    vocabulary: int
+    positions: int
+    causal: bool
+    head: str | None
+
+
+def size_of(model: LanguageModel) -> Size:
+    """Count what the configuration describes; ModelError if it is not supported."""
+    arch = model.arch
+    counts = {path: math.prod(shape) for path, shape in parameter_shapes(arch, head=True).items()}
+    total = sum(counts.values())
+    return Size(
+        family=arch.family,
+        parameters=total,
+        without_embeddings=total - sum(counts.get(path, 0) for path in EMBEDDINGS),
+        layers=arch.layers,
+        states=tuple(model.state_names),
+        widths=arch.widths,
+        vocabulary=arch.vocabulary,
+        positions=arch.positions,
+        causal=arch.causal,
+        head=arch.head,
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weight files: bytes of all, and of the tensors of each dtype, the most frequent one first."""
+
+    bytes: int
+    dtypes: dict[str, int]
+
+
+def stored(folder: Path) -> Stored | None:
+    """What the weight files hold, by their headers; None if they are not, or not all, on this machine.
+
+    Raises:
+        ModelError: if they are damaged.
+    """
+    try:
+        files = weight_files(folder)
+    except ModelError:
+        return None
+    dtypes: dict[str, int] = {}
+    with open_weights(folder) as tensors:
+        for file in tensors.files:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                if isinstance(file, SafeFile):
+                    kind, (first, last) = (file.header[name][key] for key in ("dtype", "data_offsets"))
+                    kind, size = np.dtype(DTYPES[kind]).name if kind in DTYPES else kind, last - first
+                else:  # mapped, not read
+                    kind, size = file.read(name).dtype.name, file.nbytes(name)
+                dtypes[kind] = dtypes.get(kind, 0) + size
+    ranked = sorted(dtypes.items(), key=lambda item: -item[1])
+    return Stored(sum(path.stat().st_size for path in files), dict(ranked))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a pass takes on a device; estimates from above.
+
+    Attributes:
+        dtype: of the matrices.
+        weights: all parameters, the language-model head's included.
+        tokens: of a batch.
+        peak: weights and a batch.
+        free: what the device has; None where it does not say.
+    """
+
+    dtype: str
+    weights: int
+    tokens: int
+    peak: int
+    free: int | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether a pass fits; None where that is not known."""
+        return None if self.free is None else self.peak <= self.free
+
+
+def memory_of(arch: Body, dtype: str, longest: int, free: int | None, *, accelerator: bool) -> Memory:
+    """Memory of a pass: batches on an accelerator take what the weights leave free, those on a CPU have one size.
+
+    Args:
+        arch: the architecture.
+        dtype: of the matrices.
+        longest: longest text in tokens; a batch holds it whole.
+        free: bytes that are free before the weights are there.
+        accelerator: whether the device is one.
+    """
+    shapes = parameter_shapes(arch, head=True)
+    weights = sum(math.prod(shape) * dtype_of(path, dtype).itemsize for path, shape in shapes.items())
+    each, most = token_bytes(arch, dtype, longest), CPU_TOKENS
+    if accelerator:  # as `memory.batch_tokens`, once the weights are there
+        most = MOST_TOKENS if free is None else min(MOST_TOKENS, int(SHARE * (free - weights) / each))
+    tokens = max(longest, most)
+    return Memory(dtype, weights, tokens, weights + int(tokens * each), free)
+
+
+def free_bytes() -> int | None:
+    """Bytes that are free on each local device, or on the host where there is none but its processor."""
+    device, *others = jax.local_devices()
+    if device.platform != "cpu":
+        found = [free_memory(each) for each in (device, *others)]
+        return None if None in found else min(found)
+    try:  # pages that only hold copies of files are free as well
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        known = {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None
+
+
+def pass_flops(arch: Body, lengths: Sequence[int]) -> float:
+    """Operations of a pass over texts of these lengths: 2 a weight and token, 4 a feature and pair in attention."""
+    kernels = {path: shape for path, shape in arch.shapes().items() if path.startswith("blocks/")}
+    # a block's own weights times all layers, since layers may share them
+    own = sum(math.prod(shape[1:]) for path, shape in kernels.items() if path.endswith("/kernel"))
+    sizes = np.asarray(lengths, float)
+    pairs = (sizes**2).sum() / (2 if arch.causal else 1)
+    attention = 4 * arch.heads * arch.head_width * pairs if hasattr(arch, "head_width") else 0.0
+    return float(arch.layers * (2 * own * sizes.sum() + attention))
+
+
+def measure_rate(dtype: str) -> float:
+    """Operations a second of a large matrix product on the default device, measured in about a second.
+
+    Square matrices double in width until one product takes long enough to be timed.
+
+    Args:
+        dtype: of the matrices; products run at HIGHEST precision, as those of a pass do.
+    """
+    product, tile = jax.jit(lambda a: a @ a), np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
+    with jax.default_matmul_precision("highest"):
+        for times in (1, 2, 4, 8, 16):
+            matrix = jnp.tile(jnp.asarray(tile, jnp.dtype(dtype)), (times, times))
+            product(matrix).block_until_ready()  # compiled, and warm
+            seconds = min(_seconds(product, matrix) for _ in range(3))
+            if seconds > 0.01:
+                break
+    return 2 * len(matrix) ** 3 / seconds
+
+
+def _seconds(product: Callable[[jax.Array], jax.Array], matrix: jax.Array) -> float:
+    start = time.perf_counter()
+    product(matrix).block_until_ready()
+    return time.perf_counter() - start
+
+
+def whole_texts(tokens: int, longest: int) -> list[int]:
+    """Lengths of texts that hold so many tokens together, each as long as may be."""
+    rest = tokens % longest
+    return [longest] * (tokens // longest) + [rest] * (rest > 0)
+
+
+def benchmark_lengths(model: LanguageModel, card: Card, *, offline: bool) -> list[int]:
+    """Tokens of every text that a model reads for a benchmark.
+
+    Raises:
+        FetchError: if the benchmark's data cannot be had.
+        JaxscoreError: if the model cannot read them.
+    """
+    from jaxscore.data.benchmark import contexts, load_assembly
+    from jaxscore.data.fetch import fetch
+    from jaxscore.extract.activations import read_for
+
+    found = fetch(card.source(), sha256=card.data.sha256, offline=offline)
+    assembly, _ = load_assembly(card, found.path)
+    stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
+    asked = card.context
+    reading = Reading(asked.protocol, asked.window, asked.stride, bidirectional=asked.bidirectional)
+    reads = read_for(model, stimuli, ids, contexts(card, assembly).tolist(), reading, card.pooling)
+    return [len(window.tokens) for window in reads.windows]

@@ -1,0 +1,55 @@
+"""How much a pass needs in memory, and how many tokens a batch may hold."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from jaxscore.models.architecture import Body
+from jaxscore.models.attention import CHUNK
+
+CPU_TOKENS = 4096
+"""Tokens of a batch on a CPU, where more of them gain nothing."""
+MOST_TOKENS = 65536
+"""Tokens of a batch on an accelerator, where more of them gain nothing."""
+SHARE = 0.6
+"""Share of the free memory of a device that a batch may take."""
+
+
+def token_bytes(arch: Body, dtype: str, length: int) -> float:
+    """Bytes that one token of a batch needs while its layer runs; an estimate from above.
+
+    Args:
+        arch: the architecture.
+        dtype: of the weights, and so of the states between layers.
+        length: longest text of the batch in tokens.
+    """
+    size = np.dtype("float32" if dtype == "float32" else "float16").itemsize
+    hidden, heads = getattr(arch, "hidden", 4 * arch.width), getattr(arch, "heads", 1)
+    gated = getattr(arch, "gated", False)
+    # states, norms, queries, keys, values and their table; the MLP; float32 results before they are rounded
+    linear = (10 * arch.width + (2 + gated) * hidden) * size + 4 * max(3 * arch.width, hidden * (1 + gated))
+    logits = 3 * 4 * heads * CHUNK  # of one chunk of queries against all keys, for each key
+    return linear + logits * (1.0 if length > CHUNK else length / CHUNK)
+
+
+def free_memory(device: jax.Device) -> int | None:
+    """Bytes that are free on an accelerator; None where it does not say."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    return stats["bytes_limit"] - stats["bytes_in_use"] if stats and "bytes_limit" in stats else None
+
+
+def batch_tokens(arch: Body, dtype: str, length: int, device: jax.Device) -> int:
+    """Tokens that a batch may hold: at least the longest text, at most what fits the free memory.
+
+    Args:
+        arch: the architecture.
+        dtype: of the weights.
+        length: longest text in tokens.
+        device: where the batch runs; parameters lie there already.
+    """
+    if device.platform == "cpu":
+        return max(CPU_TOKENS, length)
+    free = free_memory(device)
+    fitting = MOST_TOKENS if free is None else int(SHARE * free / token_bytes(arch, dtype, length))
+    return max(length, min(MOST_TOKENS, fitting))

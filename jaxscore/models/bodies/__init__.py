@@ -1,0 +1,1 @@
+"""Bodies that the scanned block does not cover: a module each, all fulfilling `architecture.Body`."""
