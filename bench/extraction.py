@@ -257,8 +257,8 @@ def useful_flops(arch, windows: Sequence) -> float:
 class Bench:
     """A method for each group of rows that are measured together."""
 
-    def __init__(self, folder: Path, writer: Worker, shared: Path, quick: bool) -> None:
-        self.folder, self.writer, self.shared, self.quick = folder, writer, shared, quick
+    def __init__(self, folder: Path, jax: Worker, torch: Worker, shared: Path, quick: bool) -> None:
+        self.folder, self.jax, self.torch, self.shared, self.quick = folder, jax, torch, shared, quick
         self.turns, self.fewer = (2, 1) if quick else (5, 3)
 
     def texts(self, every: int, context: str = "passage") -> tuple[list[str], list[str]]:
@@ -272,7 +272,7 @@ class Bench:
 
     def checkpoint(self, name: str, kind: str, dtype: str = "float32", **settings: int) -> Path:
         """A checkpoint with random weights, written by transformers."""
-        self.writer(peer, "save", self.folder / name, kind, dtype, settings)
+        self.torch(peer, "save", self.folder / name, kind, dtype, settings)
         return self.folder / name
 
     @cached_property
@@ -302,19 +302,22 @@ class Bench:
         model = load_model(folder)
         return model.arch, windows_of(model, *self.texts(every), Reading())
 
+    def sides(self, folder: Path, windows: list, sizes: Iterable[int]) -> dict[str, Callable[[], tuple]]:
+        """Ours, and torch by the number of texts in a batch, each with its weights loaded."""
+        self.torch(peer, "batched", folder, windows[:8], 8)
+        made = {"ours": partial(self.jax, timed, ours, folder, windows)}
+        return made | {batches(n): partial(self.torch, timed, peer, "batched", folder, windows, n) for n in sizes}
+
     def passages(self) -> list[dict]:
         """A causal model, a pass a passage: torch batched, torch a text at a time, the machine's matrix product."""
-        arch, windows = self.windows(self.gpt2, 14 if self.quick else 1)
+        arch, windows = self.windows(self.gpt2, 28 if self.quick else 1)
         rng = np.random.default_rng(0)
         a, b = (rng.standard_normal(shape, np.float32) for shape in (SHAPE[:2], SHAPE[1:]))
-        with on_cores() as jax, on_cores() as torch:
-            first, our_peak = jax(first_run, self.gpt2, windows)
-            torch(peer, "batched", self.gpt2, windows[:8], 8)
-            sides = {"ours": partial(jax, timed, ours, self.gpt2, windows)}
-            sides |= {batches(n): partial(torch, timed, peer, "batched", self.gpt2, windows, n) for n in (*SIZES, 1)}
-            for library, worker in {"NumPy": jax, "XLA": jax, "torch": torch}.items():
-                sides[f"product {library}"] = partial(worker, product, library, a, b, 3 if self.quick else 10)
-            times, results = take_turns(sides, self.turns)
+        first, our_peak = self.jax(first_run, self.gpt2, windows)  # the first group: nothing ran there before
+        sides = self.sides(self.gpt2, windows, (*SIZES, 1))
+        for library, worker in {"NumPy": self.jax, "XLA": self.jax, "torch": self.torch}.items():
+            sides[f"product {library}"] = partial(worker, product, library, a, b, 2 if self.quick else 10)
+        times, results = take_turns(sides, self.turns)
         best, top = fastest(times, map(batches, SIZES)), fastest(times, [n for n in times if n.startswith("product")])
         with on_cores() as torch:
             torch_peak = torch(peer, "peak", self.gpt2, windows, int(best.split()[-1]))
@@ -332,13 +335,9 @@ class Bench:
 
     def prefixes(self) -> list[dict]:
         """A bidirectional model by prefixes: each sentence has a text of its own, up to its last word."""
-        _, windows = self.windows(self.bert, 21 if self.quick else 2)
-        with on_cores() as jax, on_cores() as torch:
-            jax(ours, self.bert, windows)
-            torch(peer, "batched", self.bert, windows[:8], 8)
-            sides = {"ours": partial(jax, timed, ours, self.bert, windows)}
-            sides |= {batches(n): partial(torch, timed, peer, "batched", self.bert, windows, n) for n in SIZES}
-            times, results = take_turns(sides, self.fewer)
+        _, windows = self.windows(self.bert, 42 if self.quick else 2)
+        self.jax(ours, self.bert, windows)
+        times, results = take_turns(self.sides(self.bert, windows, SIZES), self.fewer)
         return [ratio_row("bert_prefix_vs_torch", fastest(times, map(batches, SIZES)), times, results)]
 
     def parts(self) -> list[dict]:
@@ -350,14 +349,13 @@ class Bench:
         }
         rows, head, bare = [], "part by part", "part by part, no head"
         for kind, (texts, contexts) in list(kinds.items())[: 1 if self.quick else None]:
-            with on_cores() as jax, on_cores() as torch:
-                jax(our_parts, self.gpt2, texts, contexts)
-                sides = {"ours": partial(jax, timed, our_parts, self.gpt2, texts, contexts)}
-                for name in (head, bare):
-                    torch(peer, "part_by_part", self.gpt2, texts[:1], contexts[:1], name == head)
-                    args = ("part_by_part", self.gpt2, texts, contexts, name == head)
-                    sides[name] = partial(torch, timed, peer, *args)
-                times, results = take_turns(sides, self.fewer)
+            self.jax(our_parts, self.gpt2, texts, contexts)
+            sides = {"ours": partial(self.jax, timed, our_parts, self.gpt2, texts, contexts)}
+            for name in (head, bare):
+                loop = partial(self.torch, timed, peer, "part_by_part", self.gpt2)
+                loop(texts[:1], contexts[:1], name == head)
+                sides[name] = partial(loop, texts, contexts, name == head)
+            times, results = take_turns(sides, self.fewer)
             found = ratio_row(f"vs_part_by_part{kind}", head, times, results)
             alone = paired(times, bare)[0]
             found["peer"] += f"; {alone:.1f} x without its head; {len(texts)} parts, {len(set(contexts))} contexts"
@@ -373,8 +371,8 @@ class Bench:
         for layers, folder in folders.items():
             GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64).save_pretrained(folder)
         with on_cores() as worker:
-            worker(compiling, folders[12], windows)
-            for _ in range(self.turns):
+            worker(compiling, folders[12], windows)  # the first one also starts the compiler
+            for _ in range(self.fewer):
                 for layers, folder in folders.items():
                     times.setdefault(layers, []).append(worker(compiling, folder, windows))
         ratio = np.median(np.array(times[48]) / times[12])
@@ -384,7 +382,7 @@ class Bench:
         """Peak memory of loading a checkpoint of 1 GB over its size, in both dtypes."""
         rows = []
         for dtype, layers in {"float32": 16, "bfloat16": 36}.items():
-            settings = {"n_layer": 8, "vocab_size": 5000} if self.quick else {"n_layer": layers}
+            settings = {"n_layer": 4, "vocab_size": 5000} if self.quick else {"n_layer": layers}
             folder = self.checkpoint(dtype, "gpt2", dtype, n_embd=1024, n_head=16, **settings)
             with on_cores() as worker:
                 peak, size = worker(load_peak, folder, dtype)
@@ -487,8 +485,8 @@ def main() -> None:
         sys.exit("torch is not installed: pip install 'jaxscore[bench]'")
     print(f"{machine()}; {os.getloadavg()[0]:.1f} cores busy before: wall seconds want 0")
     rows = []
-    with tempfile.TemporaryDirectory() as folder, on_cores() as writer:
-        bench = Bench(Path(folder), writer, options.shared, options.quick)
+    with tempfile.TemporaryDirectory() as folder, on_cores() as jax, on_cores() as torch:
+        bench = Bench(Path(folder), jax, torch, options.shared, options.quick)
         for group, measure in GROUPS.items():
             wanted = tuple(name for name in group.split() if name in (known.only or names))
             if wanted:

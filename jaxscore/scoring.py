@@ -259,6 +259,8 @@ def _about_model(model: LanguageModel | StaticModel, notes: dict[str, Any]) -> d
         "untrained": model.untrained,
         "seed": model.seed if model.untrained else None,
         "dtype": model.dtype,
+        "source": "static",
+        "commit": None,
         "reading": notes,
     }
     if isinstance(model, LanguageModel):

@@ -21,9 +21,11 @@ def ls(
             "Type `jaxscore ls models` or `jaxscore ls benchmarks`.",
         )
     if kind in (None, "models"):
+        from jaxscore.models.static import BASELINES, EMBEDDINGS
         from jaxscore.registry import MINI, MODELS
 
-        _rows({MINI: "comes with jaxscore", **MODELS})
+        files = {f"{kind}:FILE": f"word vectors of your own, usually {usual}" for kind, usual in EMBEDDINGS.items()}
+        _rows({MINI: "comes with jaxscore", **BASELINES, **files, **MODELS})
         typer.echo(
             "Any other hub id (organisation/name, @revision) or local checkpoint folder works as well.", err=True
         )

@@ -18,6 +18,7 @@ def show(
 ) -> None:
     """Show a benchmark's card, a model, or a result (its .json, .nc or .png)."""
     from jaxscore.cards import known_cards, read_card
+    from jaxscore.models.static import BASELINES
     from jaxscore.registry import MINI, MODELS
 
     path = Path(what)
@@ -31,11 +32,13 @@ def show(
         from jaxscore.models.hub import find_checkpoint
 
         typer.echo((find_checkpoint(MINI).folder / "README.md").read_text(encoding="utf-8").rstrip())
+    elif what in BASELINES:
+        typer.echo(f"{what}: {BASELINES[what]}. Score it: jaxscore run {what}")
     elif what in MODELS:
         typer.echo(f"{what}: {MODELS[what]} on the hub. Score it: jaxscore run {what}")
     else:
         raise JaxscoreError(
-            f"Nothing is called {what!r}. {did_you_mean(what, [*known_cards(), MINI, *MODELS])}".strip(),
+            f"Nothing is called {what!r}. {did_you_mean(what, [*known_cards(), MINI, *BASELINES, *MODELS])}".strip(),
             "Give a benchmark or model (`jaxscore ls`), a card.toml, or the .json of a result.",
         )
 

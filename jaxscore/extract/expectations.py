@@ -16,7 +16,7 @@ import numpy as np
 from jaxscore.cards import Card
 from jaxscore.contexts.reading import Reading
 from jaxscore.errors import ModelError
-from jaxscore.extract.memory import CPU_TOKENS, MOST_TOKENS, SHARE, free_memory, token_bytes
+from jaxscore.extract.memory import batch_tokens, free_memory, token_bytes
 from jaxscore.models.architecture import Body
 from jaxscore.models.checkpoint import dtype_of, parameter_shapes
 from jaxscore.models.hub import weight_files
@@ -142,11 +142,8 @@ def memory_of(arch: Body, dtype: str, longest: int, free: int | None, *, acceler
     """
     shapes = parameter_shapes(arch, head=True)
     weights = sum(math.prod(shape) * dtype_of(path, dtype).itemsize for path, shape in shapes.items())
-    each, most = token_bytes(arch, dtype, longest), CPU_TOKENS
-    if accelerator:  # as `memory.batch_tokens`, once the weights are there
-        most = MOST_TOKENS if free is None else min(MOST_TOKENS, int(SHARE * (free - weights) / each))
-    tokens = max(longest, most)
-    return Memory(dtype, weights, tokens, weights + int(tokens * each), free)
+    tokens = batch_tokens(arch, dtype, longest, free and free - weights, accelerator=accelerator)
+    return Memory(dtype, weights, tokens, weights + int(tokens * token_bytes(arch, dtype, longest)), free)
 
 
 def free_bytes() -> int | None:

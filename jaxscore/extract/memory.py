@@ -39,17 +39,17 @@ def free_memory(device: jax.Device) -> int | None:
     return stats["bytes_limit"] - stats["bytes_in_use"] if stats and "bytes_limit" in stats else None
 
 
-def batch_tokens(arch: Body, dtype: str, length: int, device: jax.Device) -> int:
-    """Tokens that a batch may hold: at least the longest text, at most what fits the free memory.
+def batch_tokens(arch: Body, dtype: str, length: int, free: int | None, *, accelerator: bool) -> int:
+    """Tokens that a batch may hold: at least the longest text, on an accelerator as many as fit its free memory.
 
     Args:
         arch: the architecture.
         dtype: of the weights.
         length: longest text in tokens.
-        device: where the batch runs; parameters lie there already.
+        free: bytes that are free beside the weights; None where the device does not say.
+        accelerator: whether the device is one.
     """
-    if device.platform == "cpu":
+    if not accelerator:
         return max(CPU_TOKENS, length)
-    free = free_memory(device)
     fitting = MOST_TOKENS if free is None else int(SHARE * free / token_bytes(arch, dtype, length))
     return max(length, min(MOST_TOKENS, fitting))

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from jaxscore.contexts.windows import Window
 from jaxscore.errors import ModelError
 from jaxscore.extract.batches import Batch, Costs, fill, plan
-from jaxscore.extract.memory import batch_tokens
+from jaxscore.extract.memory import batch_tokens, free_memory
 from jaxscore.models.architecture import Body, Params
 from jaxscore.models.states import pooled_states
 from jaxscore.models.transformer import Transformer
@@ -73,7 +73,7 @@ def extract(
     """
     arch = model.arch
     if surprisal:
-        _check_head(arch)
+        check_head(arch)
     devices = list(devices or jax.local_devices())
     mesh = Mesh(np.array(devices), "device")
     params = jax.device_put(model.arrays, NamedSharding(mesh, P()))
@@ -81,7 +81,13 @@ def extract(
     flops = 2 * matrices  # of the products of one token
     batches = plan(
         windows,
-        tokens=batch_tokens(arch, model.dtype, max(len(window.tokens) for window in windows), devices[0]),
+        tokens=batch_tokens(
+            arch,
+            model.dtype,
+            max(len(window.tokens) for window in windows),
+            min((free for device in devices if (free := free_memory(device)) is not None), default=None),
+            accelerator=devices[0].platform != "cpu",
+        ),
         costs=Costs(
             place=0.03,
             pair=ATTENTION_SLOWNESS * 4 * arch.width * arch.layers / flops / (2 if arch.causal else 1),
@@ -166,7 +172,8 @@ class _Gathered:
         )
 
 
-def _check_head(arch: Body) -> None:
+def check_head(arch: Body) -> None:
+    """Raise ModelError if the model gives no surprisal: it is not causal, or has no language-model head."""
     if not arch.causal or arch.head is None:
         raise ModelError(
             f"{arch.family} gives no surprisal: "

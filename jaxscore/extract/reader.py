@@ -168,9 +168,11 @@ def _run(
 ) -> tuple[Extracted, dict[str, Any]]:
     """The pass of a language model over the chosen layers and, for surprisal, its head; notes on the reading."""
     from jaxscore.extract.activations import read_for
-    from jaxscore.extract.passes import extract
+    from jaxscore.extract.passes import check_head, extract
 
-    # before the weights: a text that does not fit is found at once
+    # before the weights: what does not fit is found at once
+    if surprisal:
+        check_head(model.arch)
     reads = read_for(model, texts.stimuli, texts.ids, texts.contexts, reading, pooling)
     with reporter.phase("load", model.weight_bytes() or None) as step:
         transformer = model.transformer(step, head=surprisal)

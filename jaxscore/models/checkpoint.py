@@ -76,10 +76,13 @@ def load_params(
                 if short not in names:
                     problems.append(f"missing: {short}")
                     continue
-                tensor = tensors.read(names[short])
+                turned = family.transposed and path.endswith("/kernel")
+                tensor = tensors.read(names[short], None if turned or via or row is not None else view)
                 step(tensor.nbytes)
+                if tensor is view:
+                    continue
                 tensor = tensor if row is None else tensor[row]
-                tensor = tensor.T if family.transposed and path.endswith("/kernel") else tensor
+                tensor = tensor.T if turned else tensor
                 tensor = via(arch, tensor) if via else tensor
                 if tensor.shape != view.shape:
                     problems.append(f"shape of {short}: {tensor.shape}, expected {view.shape} for {path}")

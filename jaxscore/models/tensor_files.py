@@ -29,8 +29,8 @@ class Tensors(Protocol):
     def keys(self) -> list[str]:
         """Names."""
 
-    def read(self, name: str) -> np.ndarray:
-        """Read one tensor."""
+    def read(self, name: str, into: np.ndarray | None = None) -> np.ndarray:
+        """Read one tensor; where that saves a copy, into the given array."""
 
 
 class SafeFile:
@@ -65,8 +65,8 @@ class SafeFile:
         """Names of the tensors."""
         return list(self.header)
 
-    def read(self, name: str) -> np.ndarray:
-        """Read one tensor.
+    def read(self, name: str, into: np.ndarray | None = None) -> np.ndarray:
+        """Read one tensor; into the given array, without a second copy, where it is of its shape and type.
 
         Raises:
             ModelError: for a type that no weight has.
@@ -79,6 +79,12 @@ class SafeFile:
             )
         dtype = np.dtype(DTYPES[about["dtype"]])
         first, last = about["data_offsets"]
+        fits = into is not None and into.flags.c_contiguous
+        if fits and (into.dtype, list(into.shape)) == (dtype, about["shape"]) and into.size:
+            with self.path.open("rb") as file:
+                file.seek(self.begin + first)
+                file.readinto(memoryview(into.view(np.uint8).reshape(-1)))
+            return into
         flat = np.fromfile(self.path, dtype, (last - first) // dtype.itemsize, offset=self.begin + first)
         return flat.reshape(about["shape"])
 
@@ -94,9 +100,10 @@ class Shards:
         """Names of the tensors of all files."""
         return list(self.where)
 
-    def read(self, name: str) -> np.ndarray:
-        """Read one tensor."""
-        return self.where[name].read(name)
+    def read(self, name: str, into: np.ndarray | None = None) -> np.ndarray:
+        """Read one tensor; where that saves a copy, into the given array."""
+        file = self.where[name]
+        return file.read(name, into) if isinstance(file, SafeFile) else file.read(name)
 
 
 @contextmanager

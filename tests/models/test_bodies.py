@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from transformers import MambaConfig, MambaModel, RwkvConfig
 
@@ -111,6 +112,15 @@ def test_rescaled_mamba_is_drawn_narrower(tmp_path):
         his = torch.stack([layer.mixer.out_proj.weight for layer in MambaModel(config).layers]).detach().numpy()
     assert abs(own.std() / his.std() - 1) < 5 / np.sqrt(own.size)
     assert abs(own).max() < 48**-0.5 / 3
+
+
+def test_old_mamba_files_say_embedding(tmp_path):
+    MambaModel(MambaConfig(vocab_size=97, hidden_size=24, num_hidden_layers=1)).save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    table = tensors.pop("embeddings.weight")
+    save_file({f"backbone.{k}": v for k, v in tensors.items()} | {"backbone.embedding.weight": table},
+              tmp_path / "model.safetensors")  # fmt: skip
+    np.testing.assert_array_equal(load_model(tmp_path).transformer().arrays["embed"]["tokens"], table)
 
 
 def test_rwkv_draws_orthogonal_matrices(tmp_path):

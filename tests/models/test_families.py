@@ -157,8 +157,10 @@ def test_small_weights(tmp_path, case):
 
 
 def test_every_family_has_a_case():
+    """But Transformer-XL, which transformers has no more: test_transfo_xl."""
     kinds = {getattr(transformers, name).config_class.model_type for name, *_ in CASES.values()}
-    assert kinds == set(families())
+    assert kinds == set(families()) - {"transfo-xl"}
+    assert len(CASES) > sum(len(part.CASES) for part in (cases_classic, cases_causal, cases_own)) + 30  # none replaced
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from jaxscore.models.architecture import Architecture
 from jaxscore.models.families import Family, Take
+from jaxscore.models.families._alibi import alibi_slopes
 from jaxscore.models.families._fused import by_group
-from jaxscore.models.positions import alibi_slopes
 
 
 def read(config) -> Architecture:

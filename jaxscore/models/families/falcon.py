@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jaxscore.models.architecture import Architecture
 from jaxscore.models.families import Family, Take, activation
+from jaxscore.models.families._alibi import alibi_slopes
 from jaxscore.models.families._fused import by_group
 from jaxscore.models.families._rotary import longest_text, read_rotary
-from jaxscore.models.positions import alibi_slopes
 
 
 def read(config) -> Architecture:
