@@ -16,16 +16,15 @@ import math
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import our_extraction as own
 from common import arguments, machine, write
+from workers import Worker, on_cores, peer, take_turns, timed
 
 SAME = 1e-4  # largest difference of states that are the same
 SIZES = (4, 8, 16, 32)  # texts in a batch of torch
@@ -46,209 +45,6 @@ GOALS = {
     "load_peak_over_checkpoint_bfloat16": 1.15,
     **dict.fromkeys(BIG, 0.4),
 }
-
-
-# ---- processes
-
-
-class Worker:
-    """A fresh process: nothing is loaded, nothing compiled, and its peak memory is its own."""
-
-    def __init__(self, **environment: str) -> None:
-        quiet = {"JAX_ENABLE_COMPILATION_CACHE": "false", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), prepare, (quiet | environment,))
-
-    def __call__(self, function: Callable, *args: object):
-        """The function's result in that process."""
-        return self.pool.submit(function, *args).result()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.pool.shutdown()
-
-
-def prepare(environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-
-
-on_cores = partial(Worker, JAX_PLATFORMS="cpu")
-
-
-def timed(function: Callable, *args: object) -> tuple:
-    """Wall seconds, CPU-seconds and the result of a call."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = function(*args)
-    return time.perf_counter() - wall, time.process_time() - cpu, result
-
-
-def peer(name: str, *args: object):
-    """A function of bench/torch_extraction.py; torch is loaded in the process that calls it and nowhere else."""
-    import torch_extraction
-
-    return getattr(torch_extraction, name)(*args)
-
-
-def take_turns(sides: dict[str, Callable[[], tuple]], turns: int) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    """Time every side once a turn, another one first each time: ({side: [turn, (wall, CPU)]}, {side: last result})."""
-    times, results, names = {name: [] for name in sides}, {}, list(sides)
-    for turn in range(turns):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            *seconds, results[name] = sides[name]()
-            times[name].append(seconds)
-    for name, own in times.items():
-        (wall, cpu), walls = np.median(own, 0), [wall for wall, _ in own]
-        print(f"  {name:<28}{wall:9.2f} s ({min(walls):.2f} to {max(walls):.2f}){cpu:9.2f} CPU-s", flush=True)
-    return {name: np.array(own) for name, own in times.items()}, results
-
-
-# ---- our side; runs in a worker
-
-
-@lru_cache
-def loaded(folder: Path, untrained: bool = False) -> tuple:
-    """A model and its weights."""
-    from jaxscore import load_model
-
-    model = load_model(folder, untrained=untrained)
-    return model, model.transformer()
-
-
-def ours(folder: Path, windows: Sequence, untrained: bool = False) -> np.ndarray:
-    """Pooled states of all layers [layer, presentation, feature]."""
-    from jaxscore.extract.passes import extract
-
-    model, transformer = loaded(folder, untrained)
-    return extract(transformer, windows, range(model.arch.layers + 1)).states
-
-
-def our_parts(folder: Path, texts: Sequence[str], contexts: Sequence[str]) -> np.ndarray:
-    """The same by the protocol of today's platform, from the text on."""
-    from jaxscore.contexts.reading import Reading
-
-    model, _ = loaded(folder)
-    return ours(folder, windows_of(model, texts, contexts, Reading("parts", window=model.arch.positions)))
-
-
-def windows_of(model, texts: Sequence[str], contexts: Sequence[str], reading) -> list:
-    """What the model reads."""
-    from jaxscore.contexts.reading import read
-
-    ids, arch = list(map(str, range(len(texts)))), model.arch
-    return read(model.tokenizer, texts, ids, contexts, reading, causal=arch.causal, limit=arch.positions).windows
-
-
-def first_run(folder: Path, windows: Sequence) -> tuple[float, float]:
-    """Seconds of the first pass of a process, and GiB at its peak, weights included."""
-    from measuring import memory
-
-    loaded(folder)
-    return timed(ours, folder, windows)[0], memory("VmHWM")
-
-
-def product(library: str, a: np.ndarray, b: np.ndarray, repeats: int) -> tuple:
-    """Median wall and CPU-seconds of a float32 product by NumPy, XLA or torch."""
-    if library == "torch":
-        run = peer("product", a, b)
-    elif library == "XLA":
-        import jax
-
-        a, b = jax.device_put(a), jax.device_put(b)
-        run = lambda: multiply()(a, b).block_until_ready()  # noqa: E731
-    else:
-        run = partial(np.matmul, a, b, out=np.empty((len(a), b.shape[1]), np.float32))
-    run()
-    return *np.median([timed(run)[:2] for _ in range(repeats)], axis=0), None
-
-
-@lru_cache
-def multiply() -> Callable:
-    import jax
-
-    return jax.jit(partial(jax.numpy.matmul, precision="highest"))
-
-
-def compiling(folder: Path, windows: Sequence) -> float:
-    """Seconds of tracing, lowering and compiling in a pass, after JAX has forgotten all that it compiled."""
-    import jax
-
-    loaded(folder, True)
-    spent = []
-
-    def listen(event: str, seconds: float, **about: object) -> None:
-        if event.startswith("/jax/core/compile/"):
-            spent.append(seconds)
-
-    jax.clear_caches()
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    ours(folder, windows, True)
-    jax.monitoring.unregister_event_duration_listener(listen)
-    return sum(spent)
-
-
-def load_peak(folder: Path, dtype: str) -> tuple[float, float]:
-    """Peak of loading beyond what was there after all imports, and size of the checkpoint, both in GiB."""
-    import jax
-    from measuring import forget_peak, memory
-
-    import jaxscore.models.checkpoint
-    import jaxscore.models.transformer
-
-    model = jaxscore.load_model(folder, dtype=dtype)
-    assert model.arch, jax.devices()  # the configuration is read and the backend is there
-    before = forget_peak()
-    transformer = model.transformer()
-    jax.block_until_ready(transformer.arrays)
-    return memory("VmHWM") - before, model.weight_bytes() / 2**30
-
-
-def accelerated(folder: Path, windows: Sequence, turns: int) -> dict:
-    """Seconds of a pass in bfloat16 on one device, of which weights are drawn there, and FLOP/s of a bare product."""
-    import jax
-    from jax import numpy as jnp
-
-    from jaxscore import load_model
-    from jaxscore.extract.passes import extract
-    from jaxscore.models.checkpoint import dtype_of, nest, parameter_shapes
-    from jaxscore.models.transformer import Transformer
-
-    arch, params = load_model(folder, untrained=True, dtype="bfloat16").arch, {}
-    for number, (path, shape) in enumerate(parameter_shapes(arch, head=False).items()):
-        dtype = dtype_of(path, "bfloat16")
-        normal = partial(jax.random.normal, jax.random.key(number))
-        draw, scale = (jnp.ones, 1.0) if path.endswith("/scale") else (normal, arch.initializer_range)
-        params[path] = draw(shape, dtype) * jnp.asarray(scale, dtype)
-    transformer, device = Transformer(arch, nest(params)), jax.local_devices()[0]
-    run = partial(extract, transformer, layers=[arch.layers], devices=[device])
-    few, all_of_them = (run(some).states[0] for some in (windows[:2], windows))
-    seconds = [timed(run, windows)[0] for _ in range(turns)]
-    a, b = (jnp.ones(shape, jnp.bfloat16) for shape in ((16384, arch.width), (arch.width, arch.hidden)))
-    multiply()(a, b).block_until_ready()
-    products = [timed(lambda: jax.block_until_ready([multiply()(a, b) for _ in range(50)]))[0] for _ in range(5)]
-    return {
-        "seconds": float(np.median(seconds)),
-        "flops": useful_flops(arch, windows),
-        "ceiling": 50 * 2 * len(a) * b.size / min(products),
-        "device": device.device_kind,
-        "same": bool(np.corrcoef(few.ravel(), all_of_them[:2].ravel())[0, 1] > 0.99),  # bfloat16, another batch
-    }
-
-
-def backend() -> str:
-    import jax
-
-    return jax.default_backend()
-
-
-def useful_flops(arch, windows: Sequence) -> float:
-    """2 x multiply-adds: the blocks' matrices for every real token, attention for every pair that it may see."""
-    shapes = arch.shapes().items()
-    matrices = sum(math.prod(s) for path, s in shapes if path.startswith("blocks/") and path.endswith("/kernel"))
-    lengths = np.array([len(window.tokens) for window in windows], float)
-    pairs = (lengths * (lengths + 1) / 2 if arch.causal else lengths**2).sum()
-    return 2 * matrices * lengths.sum() + 4 * arch.layers * arch.heads * arch.head_width * pairs
 
 
 # ---- what is measured
@@ -300,12 +96,12 @@ class Bench:
         from jaxscore.contexts.reading import Reading
 
         model = load_model(folder)
-        return model.arch, windows_of(model, *self.texts(every), Reading())
+        return model.arch, own.windows_of(model, *self.texts(every), Reading())
 
     def sides(self, folder: Path, windows: list, sizes: Iterable[int]) -> dict[str, Callable[[], tuple]]:
         """Ours, and torch by the number of texts in a batch, each with its weights loaded."""
         self.torch(peer, "batched", folder, windows[:8], 8)
-        made = {"ours": partial(self.jax, timed, ours, folder, windows)}
+        made = {"ours": partial(self.jax, timed, own.ours, folder, windows)}
         return made | {batches(n): partial(self.torch, timed, peer, "batched", folder, windows, n) for n in sizes}
 
     def passages(self) -> list[dict]:
@@ -313,16 +109,16 @@ class Bench:
         arch, windows = self.windows(self.gpt2, 28 if self.quick else 1)
         rng = np.random.default_rng(0)
         a, b = (rng.standard_normal(shape, np.float32) for shape in (SHAPE[:2], SHAPE[1:]))
-        first, our_peak = self.jax(first_run, self.gpt2, windows)  # the first group: nothing ran there before
+        first, our_peak = self.jax(own.first_run, self.gpt2, windows)  # the first group: nothing ran there before
         sides = self.sides(self.gpt2, windows, (*SIZES, 1))
         for library, worker in {"NumPy": self.jax, "XLA": self.jax, "torch": self.torch}.items():
-            sides[f"product {library}"] = partial(worker, product, library, a, b, 2 if self.quick else 10)
+            sides[f"product {library}"] = partial(worker, own.product, library, a, b, 2 if self.quick else 10)
         times, results = take_turns(sides, self.turns)
         best, top = fastest(times, map(batches, SIZES)), fastest(times, [n for n in times if n.startswith("product")])
         with on_cores() as torch:
             torch_peak = torch(peer, "peak", self.gpt2, windows, int(best.split()[-1]))
         ceiling = 2 * math.prod(SHAPE) / times[top][:, 0]
-        share = np.median(useful_flops(arch, windows) / times["ours"][:, 0] / ceiling)
+        share = np.median(own.useful_flops(arch, windows) / times["ours"][:, 0] / ceiling)
         steady = np.median(times["ours"][:, 0])
         return [
             ratio_row("vs_torch_batched", best, times, results),
@@ -336,7 +132,7 @@ class Bench:
     def prefixes(self) -> list[dict]:
         """A bidirectional model by prefixes: each sentence has a text of its own, up to its last word."""
         _, windows = self.windows(self.bert, 42 if self.quick else 2)
-        self.jax(ours, self.bert, windows)
+        self.jax(own.ours, self.bert, windows)
         times, results = take_turns(self.sides(self.bert, windows, SIZES), self.fewer)
         return [ratio_row("bert_prefix_vs_torch", fastest(times, map(batches, SIZES)), times, results)]
 
@@ -349,8 +145,8 @@ class Bench:
         }
         rows, head, bare = [], "part by part", "part by part, no head"
         for kind, (texts, contexts) in list(kinds.items())[: 1 if self.quick else None]:
-            self.jax(our_parts, self.gpt2, texts, contexts)
-            sides = {"ours": partial(self.jax, timed, our_parts, self.gpt2, texts, contexts)}
+            self.jax(own.our_parts, self.gpt2, texts, contexts)
+            sides = {"ours": partial(self.jax, timed, own.our_parts, self.gpt2, texts, contexts)}
             for name in (head, bare):
                 loop = partial(self.torch, timed, peer, "part_by_part", self.gpt2)
                 loop(texts[:1], contexts[:1], name == head)
@@ -371,10 +167,10 @@ class Bench:
         for layers, folder in folders.items():
             GPT2Config(n_layer=layers, n_embd=width, n_head=width // 64).save_pretrained(folder)
         with on_cores() as worker:
-            worker(compiling, folders[12], windows)  # the first one also starts the compiler
+            worker(own.compiling, folders[12], windows)  # the first one also starts the compiler
             for _ in range(self.fewer):
                 for layers, folder in folders.items():
-                    times.setdefault(layers, []).append(worker(compiling, folder, windows))
+                    times.setdefault(layers, []).append(worker(own.compiling, folder, windows))
         ratio = np.median(np.array(times[48]) / times[12])
         return [row("compile_48_over_12", ratio, "x", f"{np.median(times[12]):.2f} s for 12 layers")]
 
@@ -385,7 +181,7 @@ class Bench:
             settings = {"n_layer": 4, "vocab_size": 5000} if self.quick else {"n_layer": layers}
             folder = self.checkpoint(dtype, "gpt2", dtype, n_embd=1024, n_head=16, **settings)
             with on_cores() as worker:
-                peak, size = worker(load_peak, folder, dtype)
+                peak, size = worker(own.load_peak, folder, dtype)
             name = "load_peak_over_checkpoint" + ("" if dtype == "float32" else f"_{dtype}")
             rows.append(row(name, peak / size, "x", f"{size:.2f} GiB of {dtype}"))
         return rows
@@ -397,7 +193,7 @@ class Bench:
         from jaxscore.contexts.windows import Slot, Window
 
         with Worker() as worker:
-            if worker(backend) == "cpu":
+            if worker(own.backend) == "cpu":
                 print("  skipped: JAX sees no accelerator")
                 return []
         rows, rng = [], np.random.default_rng(0)
@@ -407,7 +203,7 @@ class Bench:
             texts = rng.integers(0, 30_000, (32 if self.quick else 128, 512), np.int32)
             windows = [Window(text, (Slot(i, 511, 511),)) for i, text in enumerate(texts)]
             with Worker() as worker:
-                found = worker(accelerated, folder, windows, self.turns)
+                found = worker(own.accelerated, folder, windows, self.turns)
             with Worker() as worker:  # after ours, which holds most of the device's memory
                 rows.append(
                     utilisation_row(name, found, worker(peer, "accelerated", folder, windows, SIZES, self.turns))

@@ -55,14 +55,14 @@ class Context(Part):
     Attributes:
         group: which stimuli share a context.
         protocol: "chained" (2021 pipeline), "parts" (today's platform) or "joined" (running text).
-        window: longest input in tokens.
+        window: longest input in tokens; without one 512, and for "parts" the model's longest.
         stride: tokens between windows where a context exceeds the window; without one, the protocol's own rule.
         bidirectional: what a bidirectional model sees: the "prefix" up to a stimulus, or the "full" context.
     """
 
     group: Literal["passage", "story", "sentence"] = "sentence"
     protocol: Literal["chained", "parts", "joined"] = "chained"
-    window: PositiveInt = 512
+    window: PositiveInt | None = None
     stride: PositiveInt | None = None
     bidirectional: Literal["prefix", "full"] = "prefix"
 

@@ -84,7 +84,10 @@ class Options:
     def _context(self, context: Context) -> Context:
         group = "sentence" if self.context == "none" else self.context
         asked = {name: getattr(self, name) for name in ("protocol", "window", "stride", "bidirectional")}
-        return context.model_copy(update={k: v for k, v in (asked | {"group": group}).items() if v is not None})
+        # a window of the card belongs to its protocol
+        changes = {"window": None} if self.protocol not in (None, context.protocol) else {}
+        changes |= {k: v for k, v in (asked | {"group": group}).items() if v is not None}
+        return context.model_copy(update=changes)
 
     def _regression(self, regression: Regression) -> Regression:
         asked = regression.model_dump()

@@ -33,6 +33,8 @@ MODELS: dict[str, str] = {
     "paraphrase-multilingual-MiniLM-L12-v2": "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
     "MiniLM-L6-H384-uncased": "nreimers/MiniLM-L6-H384-uncased",
     "MiniLM-L12-H384-uncased": "microsoft/MiniLM-L12-H384-uncased",
+    "ModernBERT-base": "answerdotai/ModernBERT-base",
+    "ModernBERT-large": "answerdotai/ModernBERT-large",
     # roberta
     "roberta-base": "FacebookAI/roberta-base",
     "roberta-large": "FacebookAI/roberta-large",
@@ -281,8 +283,6 @@ NOT_COVERED: dict[str, str] = {
     "qwen3-14b-loc-10": _LOCALIZER.format("qwen3-14b"),
     "qwen3-32b-loc-10": _LOCALIZER.format("qwen3-32b"),
     # what else people type
-    "ModernBERT-base": _NO_FAMILY.format("modernbert"),
-    "ModernBERT-large": _NO_FAMILY.format("modernbert"),
     "deberta-v3-base": _NO_FAMILY.format("deberta-v2"),
     "deberta-v3-large": _NO_FAMILY.format("deberta-v2"),
 }

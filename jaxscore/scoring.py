@@ -93,7 +93,8 @@ def score(
             first token; "cls": the first token of what is read.
         context: what a sentence is read in: "passage", "story", "sentence" or "none".
         protocol: "chained": the 2021 pipeline; "parts": today's platform; "joined": running text. See `Reading`.
-        window: longest input in tokens.
+        window: longest input in tokens: 512, or for "parts" the model's longest. Without one, and without another
+            protocol than the card's, the card's holds.
         stride: tokens between windows where a context exceeds the window.
         bidirectional: what a bidirectional model sees: the "prefix" up to the stimulus, or the "full" context.
         reduction: how layers are made narrower: "random:K", "subsample:K", or "pca:K" (fitted in training).

@@ -44,10 +44,10 @@ def check(
     if benchmark and tokens:
         raise JaxscoreError("--tokens and --benchmark both say how much text there is", "Leave one of them out.")
     from jaxscore.models import LanguageModel
-    from jaxscore.models.hub import find_checkpoint
+    from jaxscore.models.hub import find_checkpoint, is_checkpoint
     from jaxscore.models.static import find_static
 
-    if not Path(model).is_dir() and (static := find_static(model)):
+    if not is_checkpoint(model) and (static := find_static(model)):
         about = _static(static)
     else:
         found = LanguageModel(find_checkpoint(model, weights=False, offline=offline), dtype=dtype)

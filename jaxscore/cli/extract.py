@@ -50,7 +50,9 @@ def extract(
     protocol: Annotated[
         str, typer.Option(help="chained (2021), parts (today's platform), joined (running text).")
     ] = "chained",
-    window: Annotated[int, typer.Option(help="Longest input in tokens.")] = 512,
+    window: Annotated[
+        int | None, typer.Option(help="Longest input in tokens.", show_default="512; parts: the model's longest")
+    ] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens between windows.", show_default="protocol's")] = None,
     bos: Annotated[str, typer.Option(help="Start token of each context: auto, never, always.")] = "auto",
     bidirectional: Annotated[

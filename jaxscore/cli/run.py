@@ -41,7 +41,10 @@ def run(
         str | None,
         typer.Option(help="chained (2021), parts (today's platform), joined (running text).", show_default="card's"),
     ] = None,
-    window: Annotated[int | None, typer.Option(help="Longest input in tokens.", show_default="card's, 512")] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(help="Longest input in tokens.", show_default="card's, 512; parts: the model's longest"),
+    ] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens between windows.", show_default="protocol's")] = None,
     bidirectional: Annotated[
         str | None,

@@ -109,17 +109,20 @@ def check_texts(texts: Sequence[str], ids: Sequence[str]) -> None:
 
 
 def added_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Ids that the tokenizer by itself puts before a text (BOS, CLS) and after it (SEP, EOS)."""
+    """Ids that the tokenizer by itself puts before a text (BOS, CLS) and after it (SEP, EOS).
+
+    They are put around a token that is none of the tokenizer's: what it makes of a letter depends on its vocabulary.
+    """
     if tokenizer.is_fast:
-        encoding = fast_tokenizer(tokenizer).encode("a")
-        ids, added = encoding.ids, encoding.special_tokens_mask
-        ordinary = [i for i, special in enumerate(added) if not special]
+        from tokenizers import Tokenizer, models
+
+        foreign = Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).encode("a", add_special_tokens=False)
+        encoding = fast_tokenizer(tokenizer).post_process(foreign)
+        ids, text = encoding.ids, encoding.special_tokens_mask.index(0)
     else:
-        text = tokenizer.convert_tokens_to_ids(tokenizer.tokenize("a"))
-        ids = tokenizer.build_inputs_with_special_tokens(text)
-        begin = next(i for i in range(len(ids)) if ids[i : i + len(text)] == text)
-        ordinary = list(range(begin, begin + len(text)))
-    return (ids[: ordinary[0]], ids[ordinary[-1] + 1 :]) if ordinary else ([], [])
+        ids = list(tokenizer.build_inputs_with_special_tokens([-1]))
+        text = ids.index(-1)
+    return ids[:text], ids[text + 1 :]
 
 
 def start_tokens(tokenizer: PreTrainedTokenizerBase, bos: str) -> list[int]:

@@ -3,8 +3,9 @@
 A part is read in the parts of its context up to itself: blank parts dropped, joined with one space, white space before
 `.,!?;:` removed. The tokenizer's plain call adds its start and end tokens; a text too long loses ordinary tokens from
 the left and keeps those. The last token is pooled, whatever it is: the end token where there is one, a bare space where
-a part ends in one. A blank part changes no text, so that it has the last token of the text before it. The tokens of a
-part, for other poolings and for surprisal, are those beyond the number of tokens that the text before it had.
+a part ends in one. The tokens of a part, for other poolings and for surprisal, are those beyond the number of tokens
+that the text before it had. A blank part changes no text: it has no tokens and a surprisal of 0 bits, and is pooled at
+the last token of the text before it.
 
 Source: brain-score/language 2.3, `prepare_context` and `HuggingfaceSubject.digest_text`.
 """
@@ -58,8 +59,7 @@ def part_windows(
     windows = []
     for group in groups:
         whole, found = prefixes(tokenizer, [texts[i] for i in group], local=local)
-        lengths = [len(prefix) for prefix in found]
-        spans = [Slot(i, before, length - 1) for i, before, length in zip(group, [0, *lengths], lengths, strict=False)]
+        spans = _spans(group, found, whole)
         together = [causal and not end and _begins(prefix, whole) and len(prefix) <= room for prefix in found]
         shared = [span for span, here in zip(spans, together, strict=True) if here]
         if shared:
@@ -76,6 +76,18 @@ def part_windows(
     return windows
 
 
+def _spans(group: Sequence[int], found: Sequence[Prefix], whole: Encoded) -> list[Slot]:
+    """The tokens that each part adds to the text before it, counted from the start of the text."""
+    spans, before = [], Prefix(0, whole.ids[:0])
+    for i, prefix in zip(group, found, strict=True):
+        last = len(prefix) - 1
+        nothing = len(prefix) == len(before) and np.array_equal(prefix.tokens(whole), before.tokens(whole))
+        # a part that takes a space away may add no token to the number of them, but the last one is its own
+        spans.append(Slot(i, last + 1 if nothing else min(len(before), last), last))
+        before = prefix
+    return spans
+
+
 def _begins(prefix: Prefix, whole: Encoded) -> bool:
     """Whether the tokens of a prefix begin those of the whole text; one without tokens has nothing to pool."""
     return len(prefix) > 0 and np.array_equal(whole.ids[prefix.kept : len(prefix)], prefix.own)
@@ -84,7 +96,7 @@ def _begins(prefix: Prefix, whole: Encoded) -> bool:
 def _one_pass(spans: Sequence[Slot], whole: Encoded, start: Sequence[int]) -> Window:
     """The window from which all parts are pooled whose text's tokens begin those of the whole text."""
     shift = len(start)
-    slots = tuple(Slot(s.stimulus, min(s.first, s.last) + shift, s.last + shift) for s in spans)
+    slots = tuple(Slot(s.stimulus, s.first + shift, s.last + shift) for s in spans)
     longest = max(span.last for span in spans) + 1
     return Window(np.concatenate([np.array(start, np.int32), whole.ids[:longest]]), slots)
 
@@ -94,5 +106,7 @@ def _own(span: Slot, prefix: Prefix, whole: Encoded, start: Sequence[int], end: 
     begin = max(0, len(prefix) - room)
     kept, own = whole.ids[min(begin, prefix.kept) : prefix.kept], prefix.own[max(0, begin - prefix.kept) :]
     tokens = np.concatenate([np.array(start, np.int32), kept, own, np.array(end, np.int32)])
-    first = min(max(0, span.first - begin) + len(start), len(tokens) - 1)
-    return Window(tokens, (Slot(span.stimulus, first, len(tokens) - 1),))
+    if span.first > span.last:
+        return Window(tokens, (Slot(span.stimulus, len(tokens), len(tokens) - 1),))
+    first = max(0, span.first - begin) + len(start)
+    return Window(tokens, (Slot(span.stimulus, first, len(tokens) - 1, clipped=span.first < begin),))

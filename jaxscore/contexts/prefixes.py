@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxscore.contexts.encoding import Encoded, encode, fast_tokenizer
 
@@ -46,6 +47,10 @@ class Prefix:
 
     def __len__(self) -> int:
         return self.kept + len(self.own)
+
+    def tokens(self, whole: Encoded) -> Int[np.ndarray, " token"]:
+        """All of its token ids."""
+        return np.concatenate([whole.ids[: self.kept], self.own])
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def prefixes(tokenizer: PreTrainedTokenizerBase, parts: Sequence[str], *, local:
     (whole,) = encode(tokenizer, [growing.text])
     found = _by_tails(tokenizer, growing, whole) if local else [None] * len(parts)
     last = found[-1]
-    if last is None or not np.array_equal(np.concatenate([whole.ids[: last.kept], last.own]), whole.ids):
+    if last is None or not np.array_equal(last.tokens(whole), whole.ids):
         found = [None] * len(parts)  # the last prefix is the whole text: a proof for free
     missing = [i for i, prefix in enumerate(found) if prefix is None]
     for i, encoded in _whole(tokenizer, growing, missing):

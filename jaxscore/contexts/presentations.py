@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxscore.contexts.chains import Chain
-from jaxscore.contexts.windows import Slot, Window
+from jaxscore.contexts.windows import Slot
 
 Presentation = tuple[int, int | None, str]
 """Index of the stimulus, index of the word in it (None: the whole stimulus), text."""
@@ -32,9 +32,3 @@ def locate(chains: Sequence[Chain], presentations: Sequence[Presentation]) -> li
         free = [0, *(last + 1 for *_, last in spans)]  # the first token that no presentation before has
         found.append([Slot(*span, span[1] - begin) for span, begin in zip(spans, free, strict=False)])
     return found
-
-
-def count_clipped(spans: Sequence[Sequence[Slot]], windows: Sequence[Window]) -> int:
-    """How many presentations lost their first tokens, because the window they are read from begins inside them."""
-    lengths = {span.stimulus: span.last - span.first for own in spans for span in own}
-    return sum(slot.last - slot.first < lengths[slot.stimulus] for window in windows for slot in window.slots)

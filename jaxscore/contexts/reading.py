@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 from jaxscore.contexts.chains import chain_apart, chain_joined
 from jaxscore.contexts.encoding import added_tokens, check_texts, count_otherwise, start_tokens
 from jaxscore.contexts.parts import part_windows
-from jaxscore.contexts.presentations import Presentation, count_clipped, locate, present
+from jaxscore.contexts.presentations import Presentation, locate, present
 from jaxscore.contexts.windows import (
     Window,
     exact_windows,
@@ -30,6 +30,9 @@ from jaxscore.errors import JaxscoreError, ModelError, did_you_mean
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+WINDOW = 512
+"""Longest input in tokens where a protocol has a limit of its own, that of the 2021 pipeline."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -37,8 +40,8 @@ class Reading:
 
     Attributes:
         protocol: "chained" (2021 pipeline), "parts" (today's platform) or "joined" (running text).
-        window: longest input in tokens, special ones included; the model's own maximum also holds. Today's platform
-            knows no other limit than the tokenizer's `model_max_length`.
+        window: longest input in tokens, special ones included; the model's own maximum also holds. None: 512, and no
+            other limit than the model's own for "parts", as today's platform knows none.
         stride: tokens between the beginnings of windows where a context exceeds the window. None: every presentation
             beyond it gets a window of its own that ends with it (exact); for "joined", and for "full", half a window.
             Without effect where each presentation has its own window anyway: in a bidirectional model and "prefix".
@@ -51,7 +54,7 @@ class Reading:
     """
 
     protocol: Literal["chained", "parts", "joined"] = "chained"
-    window: int = 512
+    window: int | None = None
     stride: int | None = None
     bos: Literal["auto", "never", "always"] = "auto"
     bidirectional: Literal["prefix", "full"] = "prefix"
@@ -63,7 +66,9 @@ class Reading:
             if known and value not in known:
                 message = f"{name}: {value!r} is unknown. {did_you_mean(str(value), known)}".strip()
                 raise JaxscoreError(message, f"Known: {', '.join(known)}.")
-        if self.window < 1 or (self.stride is not None and self.stride < 1):
+        if self.window is None and self.protocol != "parts":
+            object.__setattr__(self, "window", WINDOW)
+        if any(count is not None and count < 1 for count in (self.window, self.stride)):
             raise JaxscoreError(
                 f"window {self.window}, stride {self.stride}: both count tokens", "Give numbers of at least 1."
             )
@@ -85,8 +90,9 @@ class Reads:
         presentations: what is pooled, in the order of the stimuli; slots count by their place here.
         notes: for the record: protocol, unit, window, stride (None: the exact rule), bidirectional (None: a causal
             model), start, end; how many contexts, windows, presentations that have a window to themselves (`alone`) or
-            lost their first tokens to the edge of one (`clipped`), and stimuli that a tokenizer without offsets, which
-            gets one word at a time, would by itself have read otherwise (`otherwise`).
+            lost their first tokens, bare spaces before them included, to the edge of one (`clipped`), and stimuli that
+            a tokenizer without offsets, which gets one word at a time, would by itself have read otherwise
+            (`otherwise`).
     """
 
     windows: list[Window]
@@ -127,7 +133,8 @@ def read(
             "Leave it at 'prefix', or choose a bidirectional model.",
         )
     check_texts(stimuli, ids)
-    limit, presentations = min(limit, reading.window), present(stimuli, reading.unit)
+    limit = limit if reading.window is None else min(limit, reading.window)
+    presentations = present(stimuli, reading.unit)
     ends = reading.protocol == "parts" or reading.bidirectional == "full"
     start, end = start_tokens(tokenizer, reading.bos), added_tokens(tokenizer)[1] if ends else []
     room = room_for(limit, start, end)
@@ -135,22 +142,24 @@ def read(
         texts, names = [text for *_, text in presentations], [ids[i] for i, *_ in presentations]
         groups = group_stimuli([contexts[i] for i, *_ in presentations])
         windows = part_windows(tokenizer, texts, names, groups, start, end, room, causal=causal)
-        found: dict[str, Any] = {"stride": None, "clipped": 0}
+        stride = None
     else:
-        windows, found = _read_chains(
+        windows, stride = _read_chains(
             tokenizer, stimuli, ids, contexts, presentations, reading, start, end, room, causal=causal
         )
     notes = {name: getattr(reading, name) for name in ("protocol", "unit")} | {
         "bidirectional": None if causal else reading.bidirectional,
         "window": limit,
+        "stride": stride,
         "start": start,
         "end": end,
         "contexts": len(set(contexts)),
         "windows": len(windows),
         "alone": sum(len(window.slots) == 1 for window in windows),
+        "clipped": sum(slot.clipped for window in windows for slot in window.slots),
         "otherwise": count_otherwise(tokenizer, stimuli),
     }
-    return Reads(windows, start, end, presentations, notes | found)
+    return Reads(windows, start, end, presentations, notes)
 
 
 def _read_chains(
@@ -165,8 +174,8 @@ def _read_chains(
     room: int,
     *,
     causal: bool,
-) -> tuple[list[Window], dict[str, Any]]:
-    """Windows of the protocols "chained" and "joined", and what to note of them."""
+) -> tuple[list[Window], int | None]:
+    """Windows of the protocols "chained" and "joined", and the stride that was in force."""
     make = chain_joined if reading.protocol == "joined" else chain_apart
     chains = make(tokenizer, stimuli, ids, group_stimuli(contexts))
     spans = locate(chains, presentations)
@@ -179,7 +188,7 @@ def _read_chains(
             windows += exact_windows(chain.ids, own, start, room, causal=causal)
         else:
             windows += strided_windows(chain.ids, own, start, room, stride)
-    return windows, {"stride": stride, "clipped": count_clipped(spans, windows)}
+    return windows, stride
 
 
 def _stride(reading: Reading, room: int, special: int, *, causal: bool) -> int | None:

@@ -24,15 +24,17 @@ class Slot:
 
     Attributes:
         stimulus: index of the presentation: a stimulus or, if words are presented, a word.
-        first: its first token.
+        first: its first token; `last` + 1 if it has none of its own (a blank part).
         last: its last token, the one of pooling "last".
         lead: tokens right before `first` that belong to no presentation (bare spaces); they count in its surprisal.
+        clipped: whether the window lacks its first tokens, or bare spaces before them: it begins right of them.
     """
 
     stimulus: int
     first: int
     last: int
     lead: int = 0
+    clipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,13 @@ def _cut(
     """The window from token `begin` of the chain to `stop`, by default to the end of its last span."""
     shift = len(start) - begin
     slots = tuple(
-        Slot(s.stimulus, max(s.first, begin) + shift, s.last + shift, min(s.lead, max(0, s.first - begin)))
+        Slot(
+            s.stimulus,
+            max(s.first, begin) + shift,
+            s.last + shift,
+            min(s.lead, max(0, s.first - begin)),
+            clipped=s.first - s.lead < begin,
+        )
         for s in spans
     )
     text = ids[begin : spans[-1].last + 1 if stop is None else stop]

@@ -139,7 +139,7 @@ def plan(
 
 def _entries(window: Window, pooling: str) -> int:
     if pooling in ("mean", "sum"):
-        return sum(slot.last + 1 - slot.first for slot in window.slots)
+        return sum(max(1, slot.last + 1 - slot.first) for slot in window.slots)
     return len(window.slots)
 
 
@@ -164,12 +164,13 @@ def fill(windows: Sequence[Window], batch: Batch, pooling: str) -> tuple[Layout,
 
 
 def _span(slot, pooling: str) -> tuple[int, int]:
-    """First and last token of a window that a slot pools."""
+    """First and last token of a window that a slot pools; one without tokens of its own has the last of the text."""
+    first = min(slot.first, slot.last)
     match pooling:
         case "last":
             return slot.last, slot.last
         case "first":
-            return slot.first, slot.first
+            return first, first
         case "cls":
             return 0, 0
-    return slot.first, slot.last
+    return first, slot.last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ from jaxscore.models.tensor_files import DTYPES, SafeFile, open_weights
 READING = Reading()
 EFFICIENCY = 0.6
 """Share of the rate of large matrix products that a pass is expected to reach."""
-EMBEDDINGS = ("embed/tokens", "embed/positions", "embed/type", "head/tokens", "head/bias")
-"""Parameters that stand for tokens and places."""
+EMBEDDINGS = re.compile(r"embed/(\d+/)?tokens|embed/(positions|type)|head/(tokens|bias)")
+"""Parameters that stand for tokens and places; Transformer-XL has a table of tokens for each cluster of its words."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def size_of(model: LanguageModel) -> Size:
     return Size(
         family=arch.family,
         parameters=total,
-        without_embeddings=total - sum(counts.get(path, 0) for path in EMBEDDINGS),
+        without_embeddings=total - sum(count for path, count in counts.items() if EMBEDDINGS.fullmatch(path)),
         layers=arch.layers,
         states=tuple(model.state_names),
         widths=arch.widths,

@@ -39,7 +39,14 @@ def free_memory(device: jax.Device) -> int | None:
     return stats["bytes_limit"] - stats["bytes_in_use"] if stats and "bytes_limit" in stats else None
 
 
-def batch_tokens(arch: Body, dtype: str, length: int, free: int | None, *, accelerator: bool) -> int:
+def slot_bytes(arch: Body) -> float:
+    """Bytes that one pooled presentation needs: its states at every layer, and a copy while they are put together."""
+    return 2 * 4.0 * len(arch.widths) * max(arch.widths)
+
+
+def batch_tokens(
+    arch: Body, dtype: str, length: int, free: int | None, *, accelerator: bool, slots: float = 0.0
+) -> int:
     """Tokens that a batch may hold: at least the longest text, on an accelerator as many as fit its free memory.
 
     Args:
@@ -48,8 +55,10 @@ def batch_tokens(arch: Body, dtype: str, length: int, free: int | None, *, accel
         length: longest text in tokens.
         free: bytes that are free beside the weights; None where the device does not say.
         accelerator: whether the device is one.
+        slots: pooled presentations for each token.
     """
     if not accelerator:
         return max(CPU_TOKENS, length)
-    fitting = MOST_TOKENS if free is None else int(SHARE * free / token_bytes(arch, dtype, length))
+    each = token_bytes(arch, dtype, length) + slots * slot_bytes(arch)
+    fitting = MOST_TOKENS if free is None else int(SHARE * free / each)
     return max(length, min(MOST_TOKENS, fitting))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import numpy as np
@@ -33,8 +32,10 @@ class Extracted:
     Attributes:
         states: float32 pooled states, presentations in the order of their indices.
         surprisal: of each presentation in bits, -log2 p(its tokens | text so far), bare spaces before it included; NaN
-            where the first of them stands at the very beginning of a text; None if it was not asked for.
-        tokens: presentation and id of every token behind `surprisal`, in order, and `token_surprisal` in bits.
+            where the first of them stands at the very beginning of a text, or left of the window that it is read in (a
+            sum over the others would be that of a part); 0 where there are none; None if it was not asked for.
+        tokens: presentation and id of every token behind `surprisal` that was read, in order, and `token_surprisal` in
+            bits.
         token_surprisal: see `tokens`.
     """
 
@@ -87,6 +88,7 @@ def extract(
             max(len(window.tokens) for window in windows),
             min((free for device in devices if (free := free_memory(device)) is not None), default=None),
             accelerator=devices[0].platform != "cpu",
+            slots=len(layers) and sum(len(window.slots) for window in windows) / sum(len(w.tokens) for w in windows),
         ),
         costs=Costs(
             place=0.03,
@@ -99,12 +101,15 @@ def extract(
         batch_size=batch_size,
     )
     gathered = _Gathered(windows, layers, max(arch.widths), surprisal, step)
+    run = _CAREFUL if devices[0].platform == "cpu" and model.dtype != "float32" else _PLAIN
+    chosen = np.asarray(layers, np.int32)
     waiting: tuple[list[Batch], tuple] | None = None
     for first in range(0, len(batches), len(devices)):
         together = batches[first : first + len(devices)]
         filled = [fill(windows, batch, pooling) for batch in together]
         inputs = jax.tree.map(lambda *arrays: np.stack(arrays), *filled)
-        result = _side_by_side(arch, params, inputs, slots=together[0].slots, surprisal=surprisal, mesh=mesh)
+        slots = together[0].slots if chosen.size else 0  # for surprisal alone nothing is pooled
+        result = run(arch, params, inputs, chosen, slots=slots, surprisal=surprisal, mesh=mesh)
         if waiting:  # the devices compute this batch while the last one is gathered
             gathered.collect(*waiting)
         waiting = (together, result)
@@ -113,28 +118,37 @@ def extract(
     return gathered.extracted()
 
 
-@partial(jax.jit, static_argnames=("arch", "slots", "surprisal", "mesh"))
-def _side_by_side(arch: Body, params: Params, inputs, *, slots: int, surprisal: bool, mesh: Mesh):
+def _side_by_side(arch: Body, params: Params, inputs, chosen, *, slots: int, surprisal: bool, mesh: Mesh):
     """A batch on each device: arrays have a leading axis of devices, parameters are on all of them."""
 
-    def one(params, inputs):
+    def one(params, inputs, chosen):
         layout, pool = jax.tree.map(lambda array: array[0], inputs)
-        found = pooled_states(arch, params, layout, pool, slots=slots, surprisal=surprisal)
-        return jax.tree.map(lambda array: array[None], found)
+        pool = pool if slots else jax.tree.map(lambda entries: entries[:0], pool)
+        states, losses = pooled_states(arch, params, layout, pool, slots=slots, surprisal=surprisal)
+        return jax.tree.map(lambda array: array[None], (states[chosen], losses))
 
-    return jax.shard_map(
-        one, mesh=mesh, in_specs=(P(), P("device")), out_specs=P("device"), check_vma=False
-    )(params, inputs)  # fmt: skip
+    specs = (P(), P("device"), P())
+    return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=P("device"), check_vma=False)(params, inputs, chosen)
+
+
+_STATIC = ("arch", "slots", "surprisal", "mesh")
+_PLAIN = jax.jit(_side_by_side, static_argnames=_STATIC)
+# on a CPU, which has no products of half precision, XLA would cast the stacked weights of all layers before the loop
+_CAREFUL = jax.jit(
+    _side_by_side,
+    static_argnames=_STATIC,
+    compiler_options={"xla_disable_hlo_passes": "while-loop-invariant-code-motion"},
+)
 
 
 class _Gathered:
     """Host arrays that the results of batches are written to."""
 
     def __init__(self, windows, layers, width: int, surprisal: bool, step) -> None:
-        self.windows, self.index, self.step = windows, np.asarray(layers), step
+        self.windows, self.step = windows, step
         count = sum(len(window.slots) for window in windows)
         self.states = np.empty((len(layers), count, width), np.float32)
-        self.bits: list[tuple[int, np.ndarray, np.ndarray]] | None = [] if surprisal else None
+        self.bits: list[tuple[int, np.ndarray, np.ndarray, float]] | None = [] if surprisal else None
 
     def collect(self, together: list[Batch], result: tuple) -> None:
         states, losses = result
@@ -143,7 +157,8 @@ class _Gathered:
                 continue
             own = np.asarray(states[device])
             slots = [slot.stimulus for number in batch.windows for slot in self.windows[number].slots]
-            self.states[:, slots] = own[self.index, : len(slots)]
+            if len(self.states):
+                self.states[:, slots] = own[:, : len(slots)]
             if self.bits is not None:
                 self._surprisal(batch, np.asarray(losses[device]) / np.log(2))
             if self.step:
@@ -157,18 +172,19 @@ class _Gathered:
             begin += len(window.tokens)
             for slot in window.slots:
                 span = slice(slot.first - slot.lead, slot.last + 1)
-                self.bits.append((slot.stimulus, window.tokens[span], own[span]))
+                total = np.nan if slot.clipped else own[span].sum()
+                self.bits.append((slot.stimulus, window.tokens[span], own[span], total))
 
     def extracted(self) -> Extracted:
         if self.bits is None:
             return Extracted(self.states)
         bits = sorted(self.bits, key=lambda found: found[0])
-        tokens = np.concatenate([np.column_stack([np.full(len(ids), number), ids]) for number, ids, _ in bits])
+        tokens = np.concatenate([np.column_stack([np.full(len(ids), number), ids]) for number, ids, *_ in bits])
         return Extracted(
             self.states,
-            np.array([own.sum() for _, _, own in bits]),
+            np.array([total for *_, total in bits]),
             tokens.astype(np.int64),
-            np.concatenate([own for _, _, own in bits]),
+            np.concatenate([own for *_, own, _ in bits]),
         )
 
 

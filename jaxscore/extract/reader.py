@@ -58,7 +58,8 @@ def activations(
             embeddings "mean".
         reading: protocol, window, start tokens; `Reading(unit="word")` presents each word of each stimulus.
         surprisal: also -log2 p(token | text so far), summed over the tokens of each presentation. NaN where a text
-            begins with the presentation and no start token: nothing predicts its first token. Only of causal models.
+            begins with the presentation and no start token: nothing predicts its first token; NaN also where its first
+            token lies left of the window that it is read in. Only of causal models.
         batch_size: texts in a batch; chosen for the device by default.
         dtype: of the weights: "float32", "bfloat16" or "float16".
         untrained: draw the architecture's own initialisation instead of reading the weights.

@@ -112,8 +112,8 @@ class Architecture:
         project_last: the last state is projected back to `embedding_width` (OPT-350m).
         token_type: whether the row of token type 0 is added.
         block_of: stored block that each layer uses, where layers share weights (ALBERT); (): its own.
-        head: where the head's matrix is: "tied", "untied", or None without one; `head_bias`, `head_softcap` and
-            `head_scale` (factor on its logits) go with it.
+        head: where the head's matrix is: "tied", "untied", or None without one; `head_bias` and
+            `head_softcap` (as `softcap`, of its logits) go with it.
         initializer_range: standard deviation of freshly drawn weights.
         residual_scale: factor on that deviation for the two matrices that write to the residual stream.
         embedding_range: standard deviation of freshly drawn embeddings, where it is another one; 0: it is not.
@@ -163,7 +163,6 @@ class Architecture:
     head: Literal["tied", "untied"] | None = None
     head_bias: bool = False
     head_softcap: float = 0.0
-    head_scale: float = 1.0
     initializer_range: float = 0.02
     residual_scale: float = 1.0
     embedding_range: float = 0.0

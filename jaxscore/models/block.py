@@ -193,8 +193,6 @@ def run(
         p, here = this
         if arch.block_of:
             p = jax.tree.map(lambda stacked: stacked[p], blocks)
-        # keeps what is done to this layer's weights (a cast to float32) inside the loop, off the whole stack
-        p = jax.lax.optimization_barrier(p)
         x = block(arch, p, x, layout, alike | here)
         return x, keep(x)
 

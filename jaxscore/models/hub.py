@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from jaxscore.errors import FetchError, ModelError, did_you_mean
 from jaxscore.models.static import BASELINES
 from jaxscore.registry import MINI, MODELS, NOT_COVERED
 
-CONFIG_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model"]
+CONFIG_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"]
 WEIGHT_FILES = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
 OLD_WEIGHT_FILES = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
 
@@ -48,14 +49,14 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
     if spec == MINI:
         return Checkpoint(MINI, Path(__file__).parent / "mini", "embedded")
     folder = Path(spec).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(
-                f"{folder} is a folder without config.json, so it is no checkpoint",
-                "Save a checkpoint with model.save_pretrained(folder) and tokenizer.save_pretrained(folder).",
-            )
+    if is_checkpoint(spec):
         return Checkpoint(folder.resolve().name, folder, "local")
     name, _, revision = spec.partition("@")
+    if name not in MODELS and os.path.isdir(folder):
+        raise ModelError(
+            f"{folder} is a folder without config.json, so it is no checkpoint",
+            "Save a checkpoint with model.save_pretrained(folder) and tokenizer.save_pretrained(folder).",
+        )
     if name not in MODELS and ("/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1):
         if name in NOT_COVERED:
             raise ModelError(f"{name} cannot be scored: {NOT_COVERED[name]}", "`jaxscore ls models` lists what can.")
@@ -69,6 +70,11 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
             "Type `jaxscore ls models` for the names, or give a folder, or a hub id such as openai-community/gpt2.",
         )
     return _download(spec, MODELS.get(name, name), revision or None, weights, offline)
+
+
+def is_checkpoint(spec: str | Path) -> bool:
+    """Whether `spec` is a local checkpoint: a folder by any name (as "gpt2") is none without a config.json."""
+    return os.path.isfile(Path(spec).expanduser() / "config.json")  # False also where a name is too long for a file
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -106,9 +112,18 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
+_HUB_ID = "ids are letters, digits, '-', '_' and '.', owner/name, without '--' or '..'"
+
+
 def _download(spec: str, repo: str, revision: str | None, weights: bool, offline: bool) -> Checkpoint:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     # one clear line of ours instead of the library's retry log
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
@@ -120,6 +135,11 @@ def _download(spec: str, repo: str, revision: str | None, weights: bool, offline
         folder = download(CONFIG_FILES + (WEIGHT_FILES if weights else []))
         if weights and not any(folder.glob("*.safetensors")):
             folder = download(CONFIG_FILES + OLD_WEIGHT_FILES)
+    except HFValidationError:
+        raise ModelError(
+            f"{repo!r} is neither a local folder nor a hub id: {_HUB_ID}",
+            "Check the spelling; `jaxscore ls models` lists names.",
+        ) from None
     except GatedRepoError:
         raise FetchError(
             f"{repo} is gated: its owners ask for an agreement first",

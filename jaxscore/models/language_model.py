@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxscore.errors import JaxscoreError, ModelError, did_you_mean
-from jaxscore.models.hub import Checkpoint, find_checkpoint, weight_files
+from jaxscore.models.hub import CONFIG_FILES, Checkpoint, find_checkpoint, is_checkpoint, weight_files
 from jaxscore.models.static import StaticModel, find_static
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from jaxscore.models.transformer import Transformer
 
 DTYPES = ("float32", "bfloat16", "float16")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "vocab.txt")
+OPTIONAL_PACKAGES = ("sacremoses", "sentencepiece")
+"""What some tokenizers need (XLM, old T5): the extra `tokenizers`."""
 KNOWN_VALUES = {
     "position_embedding_type": "absolute",
     "pruned_heads": {},
@@ -68,7 +69,7 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """sha256 over what determines a hidden state: configuration, tokenizer, weights (or the seed of the draw)."""
         folder = self.checkpoint.folder
-        files = [folder / "config.json", *(f for name in TOKENIZER_FILES if (f := folder / name).is_file())]
+        files = sorted({path for pattern in CONFIG_FILES for path in folder.glob(pattern) if path.is_file()})
         digest = hashlib.sha256(f"untrained {self.seed}".encode() if self.untrained else b"")
         for path in files if self.untrained else files + weight_files(folder):
             with path.open("rb") as file:
@@ -101,9 +102,11 @@ class LanguageModel:
         """The architecture that the configuration describes.
 
         Raises:
-            ModelError: for a configuration with an attribute that is neither understood nor at its default.
+            ModelError: for a configuration with an attribute that is neither understood nor at its default, or sizes
+                that no model has.
         """
         from jaxscore.models.families import HARMLESS
+        from jaxscore.models.sizes import check_counts, check_heads
 
         file = self.checkpoint.folder / "config.json"
         config, default = self._configuration()
@@ -119,6 +122,7 @@ class LanguageModel:
                 f"{file} has what {config.model_type} here does not: {listed}",
                 "Scoring it anyway would be scoring a different model.",
             )
+        check_counts(file, given)
         try:
             arch = self.family.read(config)
         except ModelError:
@@ -128,13 +132,12 @@ class LanguageModel:
                 f"{file} is not a complete configuration of {config.model_type}: {type(error).__name__}: {error}",
                 "Save the checkpoint again with model.save_pretrained(folder).",
             ) from None
-        heads = getattr(arch, "heads", 1)
-        given_width = any(getattr(config, name, None) for name in ("head_dim", "d_kv", "d_head"))
-        if getattr(arch, "head_width", arch.width // heads) * heads != arch.width and not given_width:
+        if arch.head == "tied" and not getattr(config, "tie_word_embeddings", True):
             raise ModelError(
-                f"{file}: {heads} heads do not divide the width {arch.width}",
-                "Correct the number of heads there (n_head, num_attention_heads).",
+                f"{file}: tie_word_embeddings = False, but the head of {config.model_type} is read from the embedding",
+                "Scoring it anyway would be scoring a different model.",
             )
+        check_heads(file, given, arch)
         return arch
 
     def _configuration(self) -> tuple[Any, dict[str, Any]]:
@@ -149,7 +152,7 @@ class LanguageModel:
                 config, default = (PreTrainedConfig(**published | values) for values in (given, {}))
                 config.model_type = given["model_type"]
                 return config, default.to_dict() | {"model_type": config.model_type}
-            config = AutoConfig.from_pretrained(folder)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             return config, type(config)().to_dict()
         except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
             raise ModelError(
@@ -169,7 +172,17 @@ class LanguageModel:
         try:
             if absent:
                 raise OSError("no tokenizer.json")
-            return AutoTokenizer.from_pretrained(self.checkpoint.folder)
+            return AutoTokenizer.from_pretrained(self.checkpoint.folder, trust_remote_code=False)
+        except ImportError as error:
+            named = [package for package in OPTIONAL_PACKAGES if package in str(error).lower()]
+            raise ModelError(
+                f"The tokenizer of {self.checkpoint.folder} needs a package that is not installed: "
+                f"{', '.join(named) or error}",
+                f"Type pip install {' '.join(named)}, or take jaxscore with its extra for such tokenizers: "
+                f"pip install 'jaxscore[tokenizers]'."
+                if named
+                else "Install it.",
+            ) from None
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"{self.checkpoint.folder} has no tokenizer that can be loaded: {str(error).splitlines()[0]}",
@@ -229,7 +242,7 @@ def load_model(
         ModelError: for an unknown name or a folder that is no checkpoint.
         FetchError: if it cannot be downloaded.
     """
-    if not Path(spec).is_dir() and (static := find_static(str(spec), untrained=untrained, seed=seed)):
+    if not is_checkpoint(spec) and (static := find_static(str(spec), untrained=untrained, seed=seed)):
         return static
     checkpoint = find_checkpoint(str(spec), weights=not untrained, offline=offline)
     return LanguageModel(checkpoint, untrained=untrained, seed=seed, dtype=dtype)

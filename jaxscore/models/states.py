@@ -71,10 +71,10 @@ def next_token_loss(
     bias = head.get("bias", jnp.zeros(len(matrix), jnp.float32))
 
     size = min(ROWS, len(matrix))
-    scale, softcap = getattr(arch, "head_scale", 1.0), getattr(arch, "head_softcap", 0.0)
+    softcap = getattr(arch, "head_softcap", 0.0)
 
     def logit(y):
-        return softcap * jnp.tanh(y * scale / softcap) if softcap else y * scale
+        return softcap * jnp.tanh(y / softcap) if softcap else y
 
     def chunk(carry, begin):
         top, total = carry

@@ -32,7 +32,8 @@ class Transformer(nnx.Module):
     @property
     def dtype(self) -> str:
         """The dtype of the matrices."""
-        return str(self.params["embed"]["tokens"].get_value().dtype)
+        kinds = {leaf.dtype for leaf in jax.tree.leaves(self.arrays["embed"])}
+        return str(min(kinds, key=lambda kind: kind.itemsize))
 
     def __call__(
         self, tokens: Int[Array, "text place"], lengths: Int[Array, " text"]

@@ -43,6 +43,8 @@ SIZES = {"attention.CHUNK": 32, "states.ROWS": 40}
 EXTRA = {
     "quick gelu": ("GPT2Model", test_families.GPT2 | {"activation_function": "quick_gelu"}),
     "squared relu": ("GPT2Model", test_families.GPT2 | {"activation_function": "relu2"}),
+    # one layer: the state before the final norm of two, twice as large as others, is off by 2.4e-5
+    "capped head": ("Gemma2ForCausalLM", cases_causal.GEMMA2 | {"num_hidden_layers": 1}),
     "yarn, not truncated": (
         "LlamaModel",
         cases_causal.LLAMA | {"rope_parameters": cases_causal.YARN | {"truncate": False, "beta_slow": 0.3}},
@@ -315,9 +317,9 @@ STATES = [
     ("last rows not read", "jnp.arange(0, len(matrix), size)", "jnp.arange(0, len(matrix) - size + 1, size)",
      "pass: gpt2, prefix"),
     ("sum not brought to the new largest", "total * jnp.exp(top - new)", "total", "pass: gpt2, prefix"),
-    ("logits not capped", "if softcap else y * scale", "if False else y * scale", "pass: gemma2, prefix, soft-cap"),
+    ("logits not capped", "if softcap else y", "if False else y", "pass: capped head"),
     ("the token's own logit not capped", "- logit(own + bias[following])", "- (own + bias[following])",
-     "pass: gemma2, prefix, soft-cap"),
+     "pass: capped head"),
     ("the head's bias left out", "preferred_element_type=jnp.float32) + b)", "preferred_element_type=jnp.float32))",
      "pass: phi, prefix"),
     ("the token's own bias left out", "own + bias[following]", "own", "pass: gptj, prefix"),

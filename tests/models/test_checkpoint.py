@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -13,7 +15,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from jaxscore import load_model
+from jaxscore.contexts.windows import Slot, Window
 from jaxscore.errors import ModelError
+from jaxscore.extract.passes import extract
 from jaxscore.models.checkpoint import initial_params, load_params, nest, source_of
 from jaxscore.models.families import families
 
@@ -352,3 +356,57 @@ def test_loading_leaves_jax_as_it_was(tmp_path):
     before = dict(jax.config.values)
     load_model(write(tmp_path, "bert", BERT)).transformer()
     assert dict(jax.config.values) == before
+
+
+# --- heads ------------------------------------------------------------------------------------------------------------
+
+
+def bits(folder: Path, row: np.ndarray) -> np.ndarray:
+    """Surprisal of every token but the first, by a pass."""
+    window = Window(row.astype(np.int32), (Slot(0, 0, len(row) - 1),))
+    return extract(load_model(folder).transformer(head=True), [window], [], surprisal=True).token_surprisal[1:]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "ctrl"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_head_is_the_one_of_the_file(tmp_path, kind, tied):
+    sizes = {"gpt2": GPT2, "ctrl": {key: GPT2[key] for key in ("vocab_size", "n_positions", "n_embd", "n_layer")}}
+    options = sizes[kind] | {"n_head": 3, "tie_word_embeddings": tied, "initializer_range": 0.2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(kind, **options)).eval()
+    model.save_pretrained(tmp_path)
+    row = np.random.default_rng(0).integers(0, 300, 40)
+    with torch.inference_mode():
+        logits = model(torch.tensor(row)[None]).logits[0].double()
+    expected = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(row[1:]), reduction="none") / np.log(2)
+    np.testing.assert_allclose(bits(tmp_path, row), expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["openai-gpt", "xlm"])
+def test_an_untied_head_is_refused_where_it_is_read_from_the_embedding(tmp_path, kind):
+    options = {"model_type": kind, "tie_word_embeddings": False} | ({"causal": True} if kind == "xlm" else {})
+    (tmp_path / "config.json").write_text(json.dumps(options))
+    with pytest.raises(ModelError, match="tie_word_embeddings = False"):
+        _ = load_model(tmp_path).arch
+
+
+# --- hostile folders --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "transfo-xl"])
+def test_no_code_of_a_folder_runs_whatever_is_typed(tmp_path, kind):
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    ran = tmp_path / "ran"
+    code = f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil:\n    pass\n"
+    (folder / "evil.py").write_text(code)
+    auto = {name: "evil.Evil" for name in ("AutoConfig", "AutoModel")} | {"AutoTokenizer": ["evil.Evil", None]}
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": auto}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Evil", "auto_map": auto}))
+    (folder / "vocab.json").write_text("{}")
+    asked = [sys.executable, "-m", "jaxscore", "extract", folder, tmp_path / "t.txt", "--untrained", "--out", "x.nc"]
+    (tmp_path / "t.txt").write_text("A text.\n")
+    done = subprocess.run(list(map(str, asked)), input="y\ny\n", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert not ran.exists()

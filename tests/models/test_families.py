@@ -45,7 +45,9 @@ CASES = {
     "gpt2, nine heads": ("GPT2Model", GPT2 | {"n_head": 9}),
     "gpt2, one layer": ("GPT2LMHeadModel", GPT2 | {"n_layer": 1}),
     "gpt2, large eps": ("GPT2Model", GPT2 | {"layer_norm_epsilon": 0.3}),
-    "gpt2, positions": ("GPT2Model", GPT2 | {"n_positions": 120}),
+    "gpt2, positions": ("GPT2Model", GPT2 | {"n_positions": 140}),
+    "gpt2, quick gelu": ("GPT2Model", GPT2 | {"activation_function": "quick_gelu"}),
+    "gpt2, squared relu": ("GPT2Model", GPT2 | {"activation_function": "relu2"}),
     "bert": ("BertModel", BERT),
     "bert, prefix": ("BertForMaskedLM", BERT),
     "bert, two heads": ("BertForPreTraining", BERT),
@@ -56,7 +58,7 @@ CASES = {
     "bert, one type": ("BertModel", BERT | {"type_vocab_size": 1}),
     "bert, nine heads": ("BertModel", BERT | {"num_attention_heads": 9}),
     "bert, large eps": ("BertModel", BERT | {"layer_norm_eps": 0.3}),
-    "bert, positions": ("BertModel", BERT | {"max_position_embeddings": 120}),
+    "bert, positions": ("BertModel", BERT | {"max_position_embeddings": 140}),
     "roberta": ("RobertaModel", ROBERTA),
     "roberta, prefix": ("RobertaForMaskedLM", ROBERTA),
     "roberta, classifier": ("RobertaForSequenceClassification", ROBERTA),
@@ -72,7 +74,7 @@ CASES = {
     "electra, one width": ("ElectraModel", BERT | {"embedding_size": 36}),
 }
 CASES |= cases_classic.CASES | cases_causal.CASES | cases_own.CASES
-LONGEST = 120
+LONGEST = 140  # beyond a chunk of attention
 SMALL = {  # weights as freshly drawn ones: here a wrong eps shows
     "gpt2": ("GPT2Model", GPT2),
     "gpt2, eps": ("GPT2Model", GPT2 | {"layer_norm_epsilon": 1e-3}),

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from jaxscore.contexts.windows import Slot, Window
 from jaxscore.errors import ModelError
+from jaxscore.extract.passes import extract
 from jaxscore.models import load_model
 from jaxscore.models.checkpoint import parameter_shapes
 
@@ -47,6 +49,16 @@ def assert_equal_reference(folder: Path, case: str, tolerance: float = 2e-5) -> 
 @pytest.mark.parametrize("case", CASES)
 def test_hidden_states_equal_transformers(tmp_path, case):
     assert_equal_reference(write(tmp_path, case), case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_pass_pools_what_the_states_are(tmp_path, case):
+    model = load_model(write(tmp_path, case))
+    texts = list(part(f"{case}/tokens/").values())
+    windows = [Window(text.astype(np.int32), (Slot(i, 0, len(text) - 1),)) for i, text in enumerate(texts)]
+    found = extract(model.transformer(), windows, range(model.arch.layers + 1))
+    for i, expected in enumerate(part(f"{case}/states/").values()):
+        np.testing.assert_allclose(found.states[:, i], expected[:, -1], rtol=0, atol=2e-5)
 
 
 def test_names_of_the_model_with_a_head(tmp_path):

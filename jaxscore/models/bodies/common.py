@@ -76,8 +76,7 @@ def over_layers(
     """
 
     def body(x, this):
-        # keeps what is done to this layer's weights (a cast to float32) inside the loop, off the whole stack
-        x = block(jax.lax.optimization_barrier(this), x)
+        x = block(this, x)
         return x, keep(x)
 
     return jax.lax.scan(body, x, stacked)

@@ -52,8 +52,8 @@ TABLE = {
 }
 
 
-def bert_like(names: tuple[str, str], *, offset: bool = False) -> Family:
-    """A family of the BERT block; `names` are those of its layers in the 2021 pipeline."""
+def bert_like(names: tuple[str, str], prefix: str = "bert", *, offset: bool = False) -> Family:
+    """A family of the BERT block; `names` are those of its layers in the 2021 pipeline, `prefix` that of its modules."""
     return Family(
         read=partial(read, offset=offset),
         table=TABLE,
@@ -63,15 +63,15 @@ def bert_like(names: tuple[str, str], *, offset: bool = False) -> Family:
         ignored="""cls. pooler. lm_head. classifier. qa_outputs. discriminator_predictions. generator_ .position_ids
             .token_type_ids""",
         layer_names=names,
-        module=f"{'roberta' if offset else 'bert'}.encoder.layer.{{i}}",
+        module=f"{prefix}.encoder.layer.{{i}}",
         renamed={"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"},
     )
 
 
 FAMILIES = {
     "bert": bert_like(("embedding", "encoder.layer.{i}.output")),
-    "electra": bert_like(("embedding", "encoder.layer.{i}.output")),
-    "roberta": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
-    "xlm-roberta": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
-    "camembert": bert_like(("embedding", "encoder.layer.{i}"), offset=True),
+    "electra": bert_like(("embedding", "encoder.layer.{i}.output"), "electra"),
+    "roberta": bert_like(("embedding", "encoder.layer.{i}"), "roberta", offset=True),
+    "xlm-roberta": bert_like(("embedding", "encoder.layer.{i}"), "roberta", offset=True),
+    "camembert": bert_like(("embedding", "encoder.layer.{i}"), "roberta", offset=True),
 }

@@ -27,7 +27,7 @@ def read(config) -> Architecture:
         final_norm=True,
         position="sinusoid",
         embedding_scale=config.n_embd**0.5,
-        head="tied",
+        head="tied" if config.tie_word_embeddings else "untied",
         head_bias=True,
         initializer_range=config.initializer_range,
     )
@@ -42,6 +42,7 @@ TABLE = {
     "blocks/up": "h.{i}.ffn.0",
     "blocks/down": "h.{i}.ffn.2",
     "final_norm": "layernorm",
+    "head/tokens": "lm_head",
     "head/bias": "lm_head.bias",
 }
 

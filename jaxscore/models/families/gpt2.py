@@ -21,7 +21,7 @@ def read(config) -> Architecture:
         norm="pre",
         causal=True,
         final_norm=True,
-        head="tied",
+        head="tied" if config.tie_word_embeddings else "untied",
         initializer_range=config.initializer_range,
         residual_scale=(2 * config.n_layer) ** -0.5,
     )
@@ -37,6 +37,7 @@ TABLE = {
     "blocks/up": "h.{i}.mlp.c_fc",
     "blocks/down": "h.{i}.mlp.c_proj",
     "final_norm": "ln_f",
+    "head/tokens": "lm_head",
 }
 
 FAMILIES = {
