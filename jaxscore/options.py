@@ -110,6 +110,33 @@ class Options:
             ) from None
 
 
+def check_batch_size(batch_size: int | None) -> None:
+    """Raise JaxscoreError for a batch of no texts."""
+    if batch_size is not None and batch_size < 1:
+        raise JaxscoreError(
+            f"batch_size is {batch_size}, expected a number of texts", "Give --batch-size 1 or more, or leave it out."
+        )
+
+
+def check_static(model: str, asked: Mapping[str, object], usual: Mapping[str, object]) -> None:
+    """Refuse options that would change nothing, since a static model has neither tokens nor weights.
+
+    Args:
+        model: its name.
+        asked: what was asked for, by option; None: nothing.
+        usual: what holds by default; asking for it is no error.
+
+    Raises:
+        JaxscoreError: lists them.
+    """
+    idle = ", ".join(f"--{name}" for name, value in asked.items() if value not in (None, usual.get(name)))
+    if idle:
+        raise JaxscoreError(
+            f"{model} is no language model, it has a row of features for each word: {idle} would change nothing",
+            f"Leave out {idle}.",
+        )
+
+
 def choose_layers(asked: str | None, names: list[str], aliases: Mapping[str, int] | None = None) -> list[int]:
     """Indices of the states in `asked`: names, numbers and ranges, comma-separated ("drop,3,5-8,-1").
 
@@ -123,6 +150,8 @@ def choose_layers(asked: str | None, names: list[str], aliases: Mapping[str, int
     """
     if asked is None:
         return list(range(len(names)))
+    if not asked.strip():
+        raise JaxscoreError("layers is empty: there is nothing to read", f"Leave it out for all {len(names)} layers.")
     known = dict(aliases or {}) | {name: index for index, name in enumerate(names)}
     chosen: list[int] = []
     for item in (item.strip() for item in asked.split(",")):

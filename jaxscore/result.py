@@ -201,7 +201,8 @@ def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, 
     deficient = {
         names[i] for found in encoding.diagnoses.values() for i, d in enumerate(found) if "refit-svd" in d.paths
     }
-    if deficient:
+    # ridge takes the path for other reasons, and principal components are as few as were asked for
+    if deficient and card.regression.solver == "ols" and not (card.reduction or "").startswith("pca:"):
         notes.append(
             f"{len(deficient)} layers are rank-deficient at rcond {card.regression.rcond:g} and were solved by SVD: "
             f"{some([name for name in names if name in deficient])}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from jaxscore.cards import Card, load_benchmark
 from jaxscore.errors import StoreError
 from jaxscore.hooks import Array, Hooks
 from jaxscore.models import LanguageModel, StaticModel, load_model
-from jaxscore.options import Options, choose_layers
+from jaxscore.options import Options, check_batch_size, check_static, choose_layers
 from jaxscore.progress import Reporter
 from jaxscore.provenance import content_key, device, versions
 from jaxscore.store.records import Paths, check_writable, find_result, paths_of, result_paths, save_result
@@ -113,7 +114,8 @@ def score(
         offline: never use the network.
         on_stimuli: your function from the stimuli's texts to those that are read in their place.
         on_activations: your function from a layer's name and its activations [stimulus, feature] to the features that
-            are regressed. The source text of both functions is part of what names a result.
+            are regressed. Source text, defaults and enclosed values of both functions are part of what names a result;
+            globals that they read are not: see `jaxscore.hooks.Hooks.about`.
         reporter: receives the phases, for progress bars.
 
     Raises:
@@ -132,21 +134,34 @@ def score(
         layers, pooling, context, regression, rcond, splits, folds, bos, str(data) if data else None,
         protocol, window, stride, bidirectional, reduction,
     )  # fmt: skip
-    card = options.in_force(benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark))
+    check_batch_size(batch_size)
+    published = benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark)
+    card = options.in_force(published)
     if out is not None:
         check_writable(Path(out))
     with reporter.phase("download"):
         fetched = _fetch(card, offline, reporter)
         if isinstance(model, str | Path):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
-    if not pooling and not isinstance(model, LanguageModel):  # word embeddings: the 2021 pipeline takes their mean
-        card = card.model_copy(update={"pooling": model.default_pooling})
+    if not isinstance(model, LanguageModel):
+        _check_static(model, published, options, dtype)
+        if not pooling:  # word embeddings: the 2021 pipeline takes their mean
+            card = card.model_copy(update={"pooling": model.default_pooling})
     in_force = _in_force(model, card, options, hooks, fetched.sha256)
     paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
     if paths and not overwrite and (record := find_result(paths)):
         return _reopen(record, paths)
     asked = {"model": model.name, "benchmark": card.identifier} | given
     return _compute(model, card, options, hooks, fetched, asked, in_force, batch_size, paths, reporter)
+
+
+def _check_static(model: StaticModel, card: Card, options: Options, dtype: str) -> None:
+    """Refuse options that say how tokens are read."""
+    asked = {name: getattr(options, name) for name in ("protocol", "window", "stride", "bidirectional", "bos")}
+    if not model.reads_contexts:
+        asked["context"] = "sentence" if options.context == "none" else options.context
+    usual = card.context.model_dump() | {"context": card.context.group, "bos": "auto", "dtype": "float32"}
+    check_static(model.name, asked | {"dtype": dtype}, usual)
 
 
 def _compute(
@@ -268,7 +283,7 @@ def _about_model(model: LanguageModel | StaticModel, notes: dict[str, Any]) -> d
         about |= {
             "source": model.checkpoint.source,
             "commit": model.checkpoint.commit,
-            "architecture": asdict(model.arch),
+            "architecture": json.loads(json.dumps(asdict(model.arch))),  # as it is read again: lists
             "start_tokens": model.tokenizer.convert_ids_to_tokens(notes["start"]),
         }
     return about

@@ -55,7 +55,7 @@ def test_both_shipped_cards_are_there():
 
 def test_defaults(write):
     card = load_benchmark(write())
-    assert (card.pooling, card.context.group, card.context.window) == ("last", "sentence", 512)
+    assert (card.pooling, card.context.group, card.context.window) == ("last", "sentence", None)
     assert (card.splits.folds, card.splits.seed, card.regression.rcond) == (5, 1, 1e-6)
 
 

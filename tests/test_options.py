@@ -46,6 +46,24 @@ def test_one_option_changes_one_thing(card, options, where, value):
     assert found.model_dump(exclude={where.split(".")[0]}) == card.model_dump(exclude={where.split(".")[0]})
 
 
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [
+        ({}, 512),
+        ({"protocol": "parts"}, None),
+        ({"protocol": "joined"}, None),
+        ({"protocol": "chained"}, 512),
+        ({"protocol": "parts", "window": 300}, 300),
+        ({"window": 300}, 300),
+    ],
+    ids=str,
+)
+def test_the_window_of_a_card_belongs_to_its_protocol(options, window):
+    card = load_benchmark("Pereira2018-encoding")
+    assert (card.context.protocol, card.context.window) == ("chained", 512)
+    assert Options(**options).in_force(card).context.window == window
+
+
 def test_local_data_are_found_from_the_working_folder(card, tmp_path):
     assert Options(data="here.nc").in_force(card).source() == str(tmp_path / "here.nc")
 
@@ -108,11 +126,17 @@ def test_layers(asked, expected):
     assert choose_layers(asked, NAMES) == expected
 
 
-@pytest.mark.parametrize("asked", ["5", "-6", "3-1", "0-5", "encoder.h.4", "", "0,,1", "1.5", "0;1", "drop 1"])
+@pytest.mark.parametrize("asked", ["5", "-6", "3-1", "0-5", "encoder.h.4", "0,,1", "1.5", "0;1", "drop 1"])
 def test_layers_that_are_not_there(asked):
     with pytest.raises(JaxscoreError, match="No layer") as caught:
         choose_layers(asked, NAMES)
     assert "5: 0 (drop) to 4 (encoder.h.3)" in caught.value.hint
+
+
+def test_no_layer_at_all():
+    with pytest.raises(JaxscoreError, match="layers is empty") as caught:
+        choose_layers(" ", NAMES)
+    assert "all 5 layers" in caught.value.hint
 
 
 def test_layers_nearly_named():

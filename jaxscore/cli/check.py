@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,8 +45,11 @@ def check(
     from jaxscore.models import LanguageModel
     from jaxscore.models.hub import find_checkpoint, is_checkpoint
     from jaxscore.models.static import find_static
+    from jaxscore.options import check_static
 
     if not is_checkpoint(model) and (static := find_static(model)):
+        usual = {"benchmark": None, "tokens": None, "dtype": "float32"}
+        check_static(static.name, {"benchmark": benchmark, "tokens": tokens, "dtype": dtype}, usual)
         about = _static(static)
     else:
         found = LanguageModel(find_checkpoint(model, weights=False, offline=offline), dtype=dtype)

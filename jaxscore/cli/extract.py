@@ -106,6 +106,12 @@ def extract(
     _write(found, out)
     typer.echo(f"{_shape(found)}, {time.perf_counter() - start:.1f} s")
     typer.echo(str(out))
+    if surprisal and not quiet and (unknown := int(found["surprisal"].isnull().sum())):
+        typer.echo(
+            f"{unknown} {'have' if unknown > 1 else 'has'} no surprisal: nothing stands before the first token "
+            "(--bos always puts a start token there), or the text begins before its window.",
+            err=True,
+        )
 
 
 def _is_table(out: Path, *, surprisal: bool, asked: list[str | None]) -> bool:

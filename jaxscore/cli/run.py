@@ -98,7 +98,7 @@ def run(
         "layers": layers, "pooling": pooling, "context": context, "protocol": protocol, "window": window,
         "stride": stride, "bidirectional": bidirectional, "reduction": reduction, "regression": regression,
         "rcond": rcond, "splits": splits, "folds": folds, "bos": bos, "batch_size": batch_size, "data": data,
-        "out": out, "overwrite": overwrite, "offline": offline,
+        "out": out, "overwrite": overwrite, "offline": offline, "dtype": dtype,
     }  # fmt: skip
     for card in cards:
         _one(loaded, card, choices, as_json=as_json, quiet=quiet, verbose=verbose)

@@ -58,15 +58,34 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Enc
     to belong to its word. `count_otherwise` says for how many texts it would by itself have given other tokens.
 
     Raises:
-        ModelError: if a tokenizer without offsets gives tokens to white space, so that words are not all it reads.
+        ModelError: if a tokenizer without offsets gives tokens to white space, so that words are not all it reads; or
+            if a tokenizer gives up on a text.
     """
     if tokenizer.is_fast:
-        found = fast_tokenizer(tokenizer).encode_batch(list(texts), add_special_tokens=False)
+        try:
+            found = fast_tokenizer(tokenizer).encode_batch(list(texts), add_special_tokens=False)
+        except Exception as error:  # the library has no other type: a word without a token, and none for unknown ones
+            raise _unreadable(tokenizer, texts, error) from None
         return [Encoded(np.array(e.ids, np.int32), np.array(e.offsets, np.int64).reshape(-1, 2)) for e in found]
     if tokenizer.tokenize("a a") != 2 * tokenizer.tokenize("a"):
         fast_tokenizer(tokenizer)  # says what is missing, and what to do
     known: dict[str, list[int]] = {}
     return [_encode_words(tokenizer, text, known) for text in texts]
+
+
+def _unreadable(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], error: Exception) -> Exception:
+    """What to raise where a batch failed: an error that shows its first text that fails by itself."""
+    if isinstance(error, ModelError):
+        return error
+    for text in texts:
+        try:
+            fast_tokenizer(tokenizer).encode(text, add_special_tokens=False)
+        except Exception:
+            return ModelError(
+                f"The tokenizer cannot read {text!r}: {error}",
+                "Its files may be damaged: save it again with tokenizer.save_pretrained(folder); or remove the text.",
+            )
+    return error
 
 
 def _encode_words(tokenizer: PreTrainedTokenizerBase, text: str, known: dict[str, list[int]]) -> Encoded:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from jaxscore.contexts.presentations import present
 from jaxscore.contexts.reading import Reading
 from jaxscore.errors import DataError, ModelError
 from jaxscore.models import LanguageModel, StaticModel, load_model
-from jaxscore.options import Options, choose_layers
+from jaxscore.options import Options, check_batch_size, check_static, choose_layers
 from jaxscore.progress import Reporter
 
 if TYPE_CHECKING:
@@ -74,16 +75,21 @@ def activations(
         token_presentation, token_id, token_text. Attributes: which model and how it read, `reading` in JSON.
 
     Raises:
-        DataError: for texts, contexts or ids that do not fit.
+        DataError: for texts, contexts or ids that do not fit, or ids that occur more than once.
         ModelError: for a model that cannot be had or gives no surprisal.
-        JaxscoreError: for an unknown layer or pooling.
+        JaxscoreError: for an unknown layer or pooling, a batch of no texts, or a way of reading that changes nothing in
+            a static model.
     """
     Options(pooling=pooling)  # a typing error is found before anything is loaded
+    check_batch_size(batch_size)
     reporter = reporter or Reporter()
     texts = _checked(stimuli, ids, contexts)
     shown = texts.presented(reading.unit)
     if isinstance(model, str | Path):
         model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
+    if not isinstance(model, LanguageModel):
+        asked = {name: getattr(reading, name) for name in ("protocol", "window", "stride", "bidirectional", "bos")}
+        check_static(model.name, asked | {"dtype": dtype}, asdict(READING) | {"dtype": "float32"})
     chosen = [] if layers == "" and surprisal else choose_layers(layers, model.layer_names, model.layer_aliases)
     pooling = pooling or ("last" if isinstance(model, LanguageModel) else model.default_pooling)
     if isinstance(model, LanguageModel):
@@ -153,6 +159,12 @@ def _checked(stimuli: Sequence[str], ids: Sequence[object] | None, contexts: Seq
             raise DataError(
                 f"{len(labels[name])} {name} for {len(texts)} stimuli", f"Give one for each, or leave {name} out."
             )
+    if repeated := [name for name, count in Counter(labels["ids"]).items() if count > 1]:
+        from jaxscore.data.assemblies import some
+
+        raise DataError(
+            f"{len(repeated)} ids occur more than once: {some(repeated)}", "Every stimulus needs an id of its own."
+        )
     check_texts(texts, labels["ids"])
     return _Texts(texts, **labels)
 

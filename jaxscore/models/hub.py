@@ -12,7 +12,9 @@ from jaxscore.errors import FetchError, ModelError, did_you_mean
 from jaxscore.models.static import BASELINES
 from jaxscore.registry import MINI, MODELS, NOT_COVERED
 
-CONFIG_FILES = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"]
+CONFIG_FILES = [
+    "config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model",
+]  # fmt: skip
 WEIGHT_FILES = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
 OLD_WEIGHT_FILES = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
 

@@ -12,13 +12,14 @@ from jaxscore.models.architecture import Body
 COUNTS = """num_hidden_layers n_layer n_layers num_layers num_hidden_groups num_attention_heads n_head n_heads num_heads
     num_key_value_heads num_kv_heads hidden_size n_embd d_model vocab_size""".split()
 """Attributes that count something of which a model has one at least."""
-GROUPS = {"num_key_value_heads": "num_attention_heads", "num_kv_heads": "num_attention_heads",
-          "num_hidden_groups": "num_hidden_layers"}  # fmt: skip
-"""Attributes that count groups of what another attribute counts."""
+KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
+"""Attributes that count heads of keys and values, which share the attention heads among them evenly."""
 
 
 def check_counts(file: Path, given: Mapping[str, Any]) -> None:
-    """Refuse counts under 1, and groups that do not divide what they group.
+    """Refuse counts under 1, heads of keys that do not divide the heads, and more groups of layers than layers.
+
+    Groups need not divide the layers: ALBERT gives layer i of L to group int(i / (L / groups)).
 
     Args:
         file: the configuration, for messages.
@@ -31,12 +32,19 @@ def check_counts(file: Path, given: Mapping[str, Any]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ModelError(f"{file}: {name} is {count}, expected 1 or more", f"Correct {name} there.")
-    for name, whole in GROUPS.items():
-        if name in counts and whole in counts and counts[whole] % counts[name]:
+    heads = counts.get("num_attention_heads", 0)
+    for name in KEY_HEADS:
+        if heads % counts.get(name, 1):
             raise ModelError(
-                f"{file}: {name} is {counts[name]}, which does not divide {whole}, {counts[whole]}",
-                f"Correct {name} or {whole} there.",
+                f"{file}: {name} is {counts[name]}, which does not divide num_attention_heads, {heads}",
+                f"Correct {name} or num_attention_heads there.",
             )
+    groups, layers = counts.get("num_hidden_groups", 1), counts.get("num_hidden_layers", 1)
+    if groups > layers:
+        raise ModelError(
+            f"{file}: num_hidden_groups is {groups}, but num_hidden_layers is {layers}: some group has no layer",
+            "Correct num_hidden_groups or num_hidden_layers there.",
+        )
 
 
 def check_heads(file: Path, given: Mapping[str, Any], arch: Body) -> None:

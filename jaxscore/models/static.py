@@ -52,10 +52,12 @@ class StaticModel(ABC):
         seed: of the draw.
         dtype: of the features.
         default_pooling: over the words of a stimulus, where none is asked for.
+        reads_contexts: whether features depend on the context that a stimulus stands in.
     """
 
     dtype = "float32"
     default_pooling = "mean"
+    reads_contexts = False
 
     def __init__(self, name: str, layer: str, *, untrained: bool = False, seed: int = 0) -> None:
         if seed < 0:
@@ -140,6 +142,7 @@ class WordPosition(StaticModel):
     """
 
     default_pooling = "last"
+    reads_contexts = True
 
     def __init__(self) -> None:
         super().__init__("word-position", "word-position")

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jaxscore
+from jaxscore.errors import DataError, JaxscoreError
+
 SIMULATED = ["-b", "Simulated2026-encoding"]
 
 
@@ -72,6 +75,64 @@ def test_the_message_is_all_there_is(cli, tiny):
 def test_too_few_folds(cli, tiny, folds):
     """One is tested, one chooses the layer, the rest trains."""
     complaint(cli("run", tiny, *SIMULATED, "--folds", folds), f"{folds} folds are too few", "--folds 3 or more")
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_of_no_texts(tiny, size):
+    """In Python; the command line knows the range by itself."""
+    for call in (
+        lambda: jaxscore.score(tiny, "Simulated2026-encoding", batch_size=size, out=None),
+        lambda: jaxscore.activations(tiny, ["One."], batch_size=size),
+        lambda: jaxscore.surprisal(tiny, ["One."], batch_size=size),
+    ):
+        with pytest.raises(JaxscoreError, match=f"batch_size is {size}, expected") as error:
+            call()
+        assert "1 or more" in error.value.hint
+
+
+def test_no_layer_at_all(tiny):
+    for call in (
+        lambda: jaxscore.score(tiny, "Simulated2026-encoding", layers="", out=None),
+        lambda: jaxscore.activations(tiny, ["One."], layers=" "),
+    ):
+        with pytest.raises(JaxscoreError, match="layers is empty") as error:
+            call()
+        assert "all 3 layers" in error.value.hint
+
+
+def test_ids_that_occur_more_than_once(cli, tiny, tmp_path):
+    with pytest.raises(DataError, match="2 ids occur more than once: 1, b") as error:
+        jaxscore.activations(tiny, ["One."] * 5, ids=[1, "1", "b", "b", "c"])
+    assert "id of its own" in error.value.hint
+    (tmp_path / "mine.csv").write_text("sentence,id\nOne.,x\nTwo.,x\n")
+    complaint(cli("extract", tiny, "mine.csv", "--id", "id", "--out", "mine.nc"), "1 ids occur more than once: x")
+
+
+IDLE = ["--window", "9", "--stride", "4", "--bidirectional", "full", "--bos", "never", "--dtype", "bfloat16"]
+
+
+def test_options_that_change_nothing_in_a_static_model(cli, study, tmp_path):
+    named = "--window, --stride, --bidirectional, --bos, --dtype"
+    ran = cli("run", "sentence-length", "-b", study.write(), "--protocol", "joined", "--context", "none", *IDLE)
+    every = f"--protocol, {named.replace('--dtype', '--context, --dtype')}"
+    complaint(ran, "sentence-length is no language model", f"{every} would change nothing", f"Leave out {every}.")
+    ran = cli("run", "word-position", "-b", study.write(), "--context", "none", "--bos", "always")
+    complaint(ran, "word-position is no language model", ": --bos would change nothing")
+    (tmp_path / "mine.txt").write_text("One.\n")
+    complaint(cli("extract", "word-position", "mine.txt", "--out", "mine.nc", *IDLE), f"Leave out {named}.")
+    complaint(cli("check", "random-embedding", "--tokens", "5"), "Leave out --tokens.")
+
+
+def test_options_that_are_as_they_would_be_anyway_are_no_error(study):
+    """A card's own choices, and defaults, say nothing about a static model; a word's position has a context."""
+    study.card["context"] |= {"window": 64}
+    usual = {"protocol": "chained", "window": 64, "bos": "auto", "dtype": "float32", "out": None}
+    assert jaxscore.score("sentence-length", study.write(), context="passage", **usual).value > 0
+    alone, together = (
+        jaxscore.score("word-position", study.write(), context=context, **usual).record["result"]["layers"][0]["r"]
+        for context in ("none", "passage")
+    )
+    assert alone != together
 
 
 def test_negative_seed(cli, tiny):
@@ -146,7 +207,10 @@ def _foreign_tokenizer(folder):
         (_pickled, ["pytorch_model.bin holds", "only a dictionary of tensors is read", "save_pretrained"]),
         (_cut, ["model.safetensors: damaged weights", "checkpoint again"]),
         (_with("model.safetensors", ""), ["model.safetensors: damaged weights"]),
-        (_config(model_type="lama"), ["'lama'", "not supported", "Did you mean 'llama'?", "Supported: albert, bert, bloom"]),
+        (
+            _config(model_type="lama"),
+            ["'lama'", "not supported", "Did you mean 'llama'?", "Supported: albert, bert, bloom"],
+        ),
         (_config(model_type="gpt-2"), ["'gpt-2'", "Did you mean 'gpt2'"]),
         (_config(n_embd=32), ["shape of wte.weight: (265, 16), expected (265, 32)", "config.json"]),
         (_config(n_layer=3), ["missing: h.2.ln_1.weight", "config.json"]),
@@ -256,6 +320,18 @@ def test_unusable_columns_are_dropped_counted_and_reported(cli, tiny, study):
     record = json.loads(cli("run", tiny, "-b", study.write(), "--json").out)
     assert record["result"]["counts"]["dropped"] == {"missing": 2, "constant": 1}
     assert record["result"]["counts"]["neuroids"] == {"all": 1}
+
+
+@pytest.mark.parametrize("regression", ["ols", "ridge:1", "ridge-loo"])
+def test_components_are_no_lack_of_rank(regression):
+    """The embeddings of 192 last words are of rank 83, which OLS says by itself; 100 components are asked for."""
+    asked = {"layers": "0", "regression": regression, "out": None}
+    warned = [
+        "rank-deficient" in " ".join(found.record["result"]["warnings"])
+        for how in (None, "pca:100")
+        for found in [jaxscore.score("mini", "Simulated2026-encoding", reduction=how, **asked)]
+    ]
+    assert warned == [regression == "ols", False]
 
 
 def test_no_network_for_the_hub(cli):

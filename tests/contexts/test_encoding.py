@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from contexts.tokenizers_at_hand import ctrl, needs_data, real, small
+from tokenizers import Tokenizer, models, processors
 from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from jaxscore.contexts.encoding import added_tokens, check_texts, count_otherwise, encode, fast_tokenizer, start_tokens
@@ -67,6 +68,45 @@ def test_a_tokenizer_without_offsets_that_adds_tokens(tmp_path):
     tokenizer = ctrl(tmp_path)
     tokenizer.add_special_tokens({"cls_token": "[CLS]", "sep_token": "[SEP]"})
     tokenizer.special_tokens_pattern = "cls_sep"
+    assert added_tokens(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
+
+
+class Silent(PreTrainedTokenizer):
+    """Written in Python, makes nothing of any text."""
+
+    vocab_size = 0
+
+    def get_vocab(self) -> dict[str, int]:
+        return dict(self.added_tokens_encoder)
+
+    def _tokenize(self, text: str) -> list[str]:
+        return []
+
+    def build_inputs_with_special_tokens(self, token_ids_0: list[int], token_ids_1: list[int] | None = None):
+        return [self.cls_token_id, *token_ids_0, self.sep_token_id]
+
+
+def test_a_vocabulary_without_latin_letters_has_start_tokens_all_the_same():
+    """No unknown token: "a" gives no token at all."""
+    vocabulary = {"東": 0, "京": 1, "<s>": 2, "</s>": 3}
+    inside = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    special = [("<s>", 2), ("</s>", 3)]
+    inside.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(trim_offsets=True),
+            processors.TemplateProcessing(single="<s> $A </s> <s>", special_tokens=special),
+        ]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inside, bos_token="<s>", eos_token="</s>")
+    assert encode(tokenizer, ["a"])[0].ids.tolist() == []
+    assert tokenizer("東京").input_ids == [2, 0, 1, 3, 2]
+    assert added_tokens(tokenizer) == ([2], [3, 2])
+    assert start_tokens(tokenizer, "auto") == [2]
+
+
+def test_a_tokenizer_in_python_without_latin_letters_has_start_tokens_all_the_same():
+    tokenizer = Silent(cls_token="[CLS]", sep_token="[SEP]")
+    assert tokenizer.tokenize("a") == []
     assert added_tokens(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
 
 

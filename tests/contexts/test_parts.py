@@ -11,7 +11,7 @@ from contexts.tokenizers_at_hand import needs_data, real, small
 from jaxscore.contexts.reading import Reading, read
 from jaxscore.errors import DataError
 
-PARTS = Reading("parts", window=1024)
+PARTS = Reading("parts")
 
 
 def loop(tokenizer, parts: list[str], limit: int) -> list[list[int]]:
@@ -105,10 +105,18 @@ def test_spaces_points_and_blank_parts(name, limit):
     check(small(name), (parts, [f"p{i}" for i in range(len(parts))], ["s"] * len(parts)), limit, causal=True)
 
 
-def test_a_blank_part_has_what_the_part_before_it_has():
+def test_a_blank_part_stands_where_the_part_before_it_ends_and_has_no_tokens():
     found = read(small("byte_bpe"), ["the", " ", "otter"], list("abc"), list("sss"), PARTS, causal=True, limit=64)
     (window,) = found.windows
-    assert [(slot.first, slot.last) for slot in window.slots] == [(0, 0), (0, 0), (1, len(window.tokens) - 1)]
+    assert [(slot.first, slot.last) for slot in window.slots] == [(0, 0), (1, 0), (1, len(window.tokens) - 1)]
+    own = read(small("word_piece"), ["the", " "], ["a", "b"], ["s", "s"], PARTS, causal=False, limit=64)
+    assert [(slot.first, slot.last) for window in own.windows for slot in window.slots] == [(1, 2), (3, 2)]
+
+
+def test_a_part_of_which_the_tokenizer_leaves_nothing_has_no_tokens():
+    """A space of no width, which BERT's normaliser drops: no blank part, but no token either."""
+    found = read(small("word_piece"), ["the", "\u200b"], ["a", "b"], ["s", "s"], PARTS, causal=False, limit=64)
+    assert [(slot.first, slot.last) for window in found.windows for slot in window.slots] == [(1, 2), (3, 2)]
 
 
 def test_nothing_to_read():
@@ -140,10 +148,13 @@ def test_the_tokens_of_a_part_are_those_it_adds():
     found = read(tokenizer, texts, list("abcd"), list("ssss"), PARTS, causal=True, limit=64)
     (window,) = found.windows
     own = [tokenizer.decode(window.tokens[slot.first : slot.last + 1]) for slot in window.slots]
-    assert own == ["the otter ", " ", " mends, the", " stone"]  # a blank part has the token before it
+    assert own == ["the otter ", "", " mends, the", " stone"]
+    assert found.notes["clipped"] == 0
     cut = read(tokenizer, texts, list("abcd"), list("ssss"), PARTS, causal=True, limit=5)
     slots = {slot.stimulus: (slot, window) for window in cut.windows for slot in window.slots}
-    assert [(slot.first, slot.last) for slot, _ in (slots[i] for i in range(4))] == [(0, 4), (4, 4), (0, 4), (1, 4)]
+    assert [(slot.first, slot.last) for slot, _ in (slots[i] for i in range(4))] == [(0, 4), (5, 4), (0, 4), (1, 4)]
+    assert [slots[i][0].clipped for i in range(4)] == [True, False, True, False]
+    assert cut.notes["clipped"] == 2
     assert tokenizer.decode(slots[3][1].tokens) == " the stone"
 
 

@@ -207,6 +207,30 @@ def test_the_smaller_of_window_and_limit_holds():
         assert found.notes["window"] == max(len(w.tokens) for w in found.windows) == 20
 
 
+@pytest.mark.parametrize(("protocol", "window"), [("chained", 512), ("joined", 512), ("parts", 2048)])
+def test_only_parts_know_no_window_of_their_own(protocol, window):
+    long = [" ".join(["x"] * 1500), "x"]
+    found = read(small("byte_bpe"), long, IDS[:2], ["p", "p"], Reading(protocol), causal=True, limit=2048)
+    assert found.notes["window"] == window
+    assert window - (found.notes["stride"] or 1) < max(len(w.tokens) for w in found.windows) <= window
+    cut = read(small("byte_bpe"), long, IDS[:2], ["p", "p"], Reading(protocol, window=100), causal=True, limit=2048)
+    assert cut.notes["window"] == 100 >= max(len(w.tokens) for w in cut.windows)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [Reading(window=20), Reading("joined", window=20, stride=1), Reading("parts", window=20)],
+    ids=lambda reading: reading.protocol,
+)
+def test_clipped_are_those_that_a_window_does_not_hold(reading):
+    texts = ["a" * 19, "b" * 20, "c" * 21, "d"]
+    found = read(small("byte_bpe"), texts, IDS[:4], ["p"] * 4, reading, causal=True, limit=512)
+    clipped = {slot.stimulus for window in found.windows for slot in window.slots if slot.clipped}
+    # the space before a stimulus, where there is one, is its first token
+    assert clipped == ({2} if reading.protocol == "chained" else {1, 2})
+    assert found.notes["clipped"] == len(clipped)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from jaxscore.contexts.alignment import Tokens
-from jaxscore.contexts.windows import Slot, full_windows, group_stimuli, make_windows, room_for, strided_windows
+from jaxscore.contexts.windows import (
+    Slot,
+    exact_windows,
+    full_windows,
+    group_stimuli,
+    make_windows,
+    room_for,
+    strided_windows,
+)
 from jaxscore.errors import ModelError
 
 START = [99]
@@ -138,7 +146,7 @@ def test_windows_in_which_nothing_is_read_are_left_out():
 def test_the_first_tokens_of_a_long_stimulus_fall_out_of_its_window():
     (window,) = strided_windows(TEXT, [Slot(0, 2, 17)], START, 8, 5)
     assert contents([window]) == [([99, *range(10, 18)], [0])]
-    assert window.slots == (Slot(0, 1, 8),)
+    assert window.slots == (Slot(0, 1, 8, clipped=True),)
 
 
 # --- the full context -------------------------------------------------------------------------------------------------
@@ -169,7 +177,14 @@ def test_a_stimulus_is_read_where_all_of_it_stands():
     assert contents([window]) == [([*range(10)], [0])]  # the next window begins at 7, its centre is as near
     longer = full_windows(TEXT, [Slot(0, 2, 17)], [], [], 10, 7)
     assert contents(longer) == [([*range(10, 20)], [0])]
-    assert longer[0].slots == (Slot(0, 0, 7),)
+    assert longer[0].slots == (Slot(0, 0, 7, clipped=True),)
+
+
+@pytest.mark.parametrize(("room", "lead", "clipped"), [(5, 2, False), (4, 1, True), (3, 0, True), (2, 0, True)])
+def test_bare_spaces_before_a_stimulus_fall_out_with_its_first_tokens(room, lead, clipped):
+    (window,) = exact_windows(TEXT, [Slot(0, 15, 17, lead=2)], START, room, causal=True)
+    assert contents([window]) == [([99, *range(18 - room, 18)], [0])]
+    assert window.slots == (Slot(0, max(1, room - 2), room, lead, clipped=clipped),)
 
 
 def test_room():

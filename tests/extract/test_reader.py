@@ -115,6 +115,41 @@ def test_surprisal_is_torchs_cross_entropy(model, options):
     assert int(np.isnan(found["token_surprisal"]).sum()) == first
 
 
+PARTS = ["The otter mends", " ", "a lantern,", "", "then nothing."]
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "sum", "first"])
+def test_a_blank_part_takes_no_bits_and_the_state_before_it(model, pooling):
+    labels = ["p"] * len(PARTS)
+    reading = Reading("parts", bos="always")
+    found = activations(model, PARTS, labels, reading=reading, pooling=pooling, surprisal=True)
+    assert found["surprisal"].values[[1, 3]].tolist() == [0.0, 0.0]
+    assert (found["surprisal"].values[[0, 2, 4]] > 1).all()
+    assert sorted(set(found["token_presentation"].values.tolist())) == [0, 2, 4]
+    text = "The otter mends a lantern, then nothing."  # every token once
+    assert found["token_id"].values.tolist() == model.tokenizer(text, add_special_tokens=False).input_ids
+    whole = surprisal(model, [text], reading=Reading(bos="always"))
+    np.testing.assert_allclose(found["token_surprisal"], whole["token_surprisal"], atol=1e-4)
+    last = activations(model, PARTS, labels, reading=reading)
+    for blank in (1, 3):
+        np.testing.assert_allclose(found["activations"][:, blank], last["activations"][:, blank - 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"protocol": "joined", "stride": 1}, {"protocol": "parts"}], ids=lambda o: o.get("protocol")
+)
+def test_what_a_window_clips_has_no_surprisal(model, options):
+    whole = surprisal(model, TEXTS, CONTEXTS, reading=Reading(bos="always", **options))
+    counts = np.bincount(whole["token_presentation"])
+    room = int(np.sort(counts)[1])
+    found = surprisal(model, TEXTS, CONTEXTS, reading=Reading(bos="always", window=room + 1, **options))
+    np.testing.assert_array_equal(np.isnan(found["surprisal"]), counts > room)
+    assert json.loads(found.attrs["reading"])["clipped"] == np.count_nonzero(counts > room) > 0
+    assert json.loads(whole.attrs["reading"])["clipped"] == 0
+    np.testing.assert_array_equal(np.bincount(found["token_presentation"]), np.minimum(counts, room))
+    assert np.isfinite(found["token_surprisal"]).all()
+
+
 def test_words_add_up_to_their_stimulus(model):
     """The tiny tokenizer makes the space before a word a token of its own, that of mini a part of the word."""
     whole = surprisal(model, TEXTS, CONTEXTS, reading=Reading(protocol="joined", bos="always"))
@@ -233,7 +268,7 @@ def test_texts_that_cannot_be_read(tiny, arguments, options, words):
     [
         ({"pooling": "lsat"}, "Unknown pooling 'lsat'. Did you mean 'last'"),
         ({"layers": "encoder.h.7"}, "No layer 'encoder.h.7'"),
-        ({"layers": ""}, "No layer ''"),
+        ({"layers": ""}, "layers is empty"),
     ],
 )
 def test_options_that_cannot_be_met(tiny, options, words):

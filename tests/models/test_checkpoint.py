@@ -401,7 +401,7 @@ def test_no_code_of_a_folder_runs_whatever_is_typed(tmp_path, kind):
     ran = tmp_path / "ran"
     code = f"from pathlib import Path\nPath({str(ran)!r}).touch()\nclass Evil:\n    pass\n"
     (folder / "evil.py").write_text(code)
-    auto = {name: "evil.Evil" for name in ("AutoConfig", "AutoModel")} | {"AutoTokenizer": ["evil.Evil", None]}
+    auto = dict.fromkeys(("AutoConfig", "AutoModel"), "evil.Evil") | {"AutoTokenizer": ["evil.Evil", None]}
     (folder / "config.json").write_text(json.dumps({"model_type": kind, "auto_map": auto}))
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Evil", "auto_map": auto}))
     (folder / "vocab.json").write_text("{}")

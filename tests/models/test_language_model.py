@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, BertConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, BertConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, XLMConfig
 
 import jaxscore
-from jaxscore.errors import JaxscoreError, ModelError
-from jaxscore.models import LanguageModel, load_model
+from jaxscore.contexts.encoding import encode
+from jaxscore.errors import FetchError, JaxscoreError, ModelError
+from jaxscore.models import LanguageModel, StaticModel, load_model
 from jaxscore.models.hub import Checkpoint
 
 CARD = """
@@ -133,6 +135,39 @@ def test_a_folder_without_configuration(tmp_path):
     assert "save_pretrained" in error.value.hint
 
 
+@pytest.mark.parametrize("name", ["gpt2", "gpt2@main"])
+def test_an_empty_folder_does_not_hide_a_name(tmp_path, monkeypatch, name):
+    """A folder of results by the name of a model is no checkpoint: the name is looked for at the hub."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FetchError, match=r"openai-community/gpt2 is not on this machine and --offline"):
+        load_model(name, offline=True)
+    GPT2Config(n_layer=1).save_pretrained(tmp_path / name)
+    assert load_model(name, untrained=True, offline=True).checkpoint.source == "local"
+
+
+def test_an_empty_folder_does_not_hide_a_baseline_and_is_no_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("sentence-length").mkdir()
+    Path("owner/model").mkdir(parents=True)
+    assert isinstance(load_model("sentence-length"), StaticModel)
+    with pytest.raises(ModelError, match=r"without config\.json"):
+        load_model("owner/model")
+
+
+@pytest.mark.parametrize("spec", ["foo/bar baz", "org/na..me", "org/na--me", "org/-name", "org/", "a/" + "b" * 300])
+@pytest.mark.parametrize("offline", [False, True])
+def test_what_can_be_no_hub_id(spec, offline):
+    with pytest.raises(ModelError, match="neither a local folder nor a hub id") as error:
+        load_model(spec, offline=offline)
+    assert "jaxscore ls models" in error.value.hint
+
+
+def test_a_name_too_long_for_a_file():
+    with pytest.raises(ModelError, match="Unknown model"):
+        load_model("b" * 300)
+
+
 def test_an_unknown_dtype(folder):
     with pytest.raises(JaxscoreError, match=r"'bfloat'.*bfloat16") as error:
         load_model(folder, dtype="bfloat")
@@ -173,6 +208,61 @@ def test_a_damaged_configuration_is_reported_by_its_path(folder):
     (folder / "config.json").write_text(json.dumps(settings | {"n_layer": "two"}))
     with pytest.raises(ModelError, match=r"config\.json"):
         _ = load_model(folder).arch
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("gpt2", {"n_layer": 0}, "n_layer is 0"),
+        ("gpt2", {"n_layer": -1}, "n_layer is -1"),
+        ("gpt2", {"n_head": 0}, "n_head is 0"),
+        ("bert", {"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ("t5", {"num_layers": 0}, "num_layers is 0"),
+        ("distilbert", {"n_layers": 0}, "n_layers is 0"),
+        ("llama", {"num_key_value_heads": 3}, "num_key_value_heads is 3, which does not divide num_attention_heads, 4"),
+        ("llama", {"num_key_value_heads": 8}, "num_key_value_heads is 8, which does not divide num_attention_heads, 4"),
+        ("llama", {"num_key_value_heads": 0}, "num_key_value_heads is 0"),
+        ("albert", {"num_hidden_groups": 0}, "num_hidden_groups is 0"),
+        ("albert", {"num_hidden_groups": 4}, "num_hidden_groups is 4, but num_hidden_layers is 3"),
+    ],
+)
+def test_sizes_that_no_model_has(tmp_path, kind, changes, words):
+    sizes = {
+        "llama": {"num_attention_heads": 4, "hidden_size": 32},
+        "albert": {"num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4},
+    }
+    config = {"model_type": kind} | sizes.get(kind, {})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_model(tmp_path, untrained=True).arch.layers
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ModelError, match=words) as error:
+        _ = load_model(tmp_path, untrained=True).arch
+    assert str(tmp_path / "config.json") in error.value.message
+    assert next(iter(changes)) in error.value.hint
+
+
+def test_a_tokenizer_that_needs_a_package(tmp_path, monkeypatch):
+    """As if it were not installed, wherever this runs."""
+    XLMConfig(n_layers=1, n_heads=1, emb_dim=8, vocab_size=4).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text('{"<s>": 0, "</s>": 1, "<unk>": 2, "a</w>": 3}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    model = load_model(tmp_path, untrained=True)
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    with pytest.raises(ModelError, match=r"needs a package that is not installed: sacremoses\n") as error:
+        _ = model.tokenizer
+    assert "pip install sacremoses" in error.value.hint
+    assert "jaxscore[tokenizers]" in error.value.hint
+
+
+def test_a_tokenizer_that_gives_up_names_the_text(tmp_path):
+    """WordPiece without the token for unknown words."""
+    tokenizer = Tokenizer(models.WordPiece({"a": 0, "b": 1}, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    assert encode(tokenizer, ["a b"])[0].ids.tolist() == [0, 1]
+    with pytest.raises(ModelError, match=r"cannot read 'a strange b': .*\[UNK\]") as error:
+        encode(tokenizer, ["a b", "a strange b", "a"])
+    assert "save_pretrained" in error.value.hint
 
 
 def test_a_model_is_its_checkpoint(folder):

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from jaxscore.contexts.windows import Slot, Window
 from jaxscore.errors import ModelError
+from jaxscore.extract.expectations import size_of
 from jaxscore.extract.passes import extract
 from jaxscore.models import load_model
 from jaxscore.models.checkpoint import parameter_shapes
@@ -49,6 +50,14 @@ def assert_equal_reference(folder: Path, case: str, tolerance: float = 2e-5) -> 
 @pytest.mark.parametrize("case", CASES)
 def test_hidden_states_equal_transformers(tmp_path, case):
     assert_equal_reference(write(tmp_path, case), case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_table_of_tokens_counts_as_embeddings(tmp_path, case):
+    size = size_of(load_model(write(tmp_path, case)))
+    tables = [array.size for name, array in part(f"{case}/weights/").items() if ".emb_layers." in name]
+    assert sum(tables) > 0
+    assert size.without_embeddings == size.parameters - sum(tables)
 
 
 @pytest.mark.parametrize("case", CASES)

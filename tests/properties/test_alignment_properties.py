@@ -135,11 +135,35 @@ def test_every_presentation_in_one_slot_whatever_the_protocol(protocol, data):
     assert sorted(slot.stimulus for slot, _ in slots) == list(range(len(found.presentations)))
     for slot, window in slots:
         assert len(window.tokens) <= reading.window
-        assert 0 <= slot.first <= slot.last < len(window.tokens)
+        assert 0 <= slot.first <= slot.last + (protocol == "parts")
+        assert slot.last < len(window.tokens)
         assert window.tokens[: len(found.start)].tolist() == found.start
         assert protocol == "parts" or slot.first >= len(found.start)
+    assert found.notes["clipped"] == sum(slot.clipped for slot, _ in slots)
     if unit == "word":
         assert [text for *_, text in found.presentations] == [word for text in texts for word in text.split()]
+
+
+@pytest.mark.parametrize("name", SMALL)
+@given(parts=PARTS, window=st.integers(4, 40))
+@settings(max_examples=40, deadline=None)
+def test_a_part_is_clipped_where_its_tokens_do_not_fit(name, parts, window):
+    slots, ids = {}, [str(i) for i in range(len(parts))]
+    reading = Reading("parts", bos="always" if name.startswith("byte") else "auto")
+    for limit in (window, 10_000):
+        try:
+            found = read(small(name), parts, ids, ["s"] * len(parts), reading, causal=True, limit=limit)
+        except DataError:
+            assume(False)
+        slots[limit] = {slot.stimulus: slot for row in found.windows for slot in row.slots}
+    room = window - len(found.start) - len(found.end)
+    for i, whole in slots[10_000].items():
+        cut, count = slots[window][i], whole.last - whole.first + 1
+        if not parts[i].strip():
+            assert count == 0
+        assert cut.last - cut.first + 1 == min(count, room + len(found.end))
+        assert cut.clipped == (count - len(found.end) > room)
+        assert not whole.clipped
 
 
 @st.composite

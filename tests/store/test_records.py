@@ -177,7 +177,10 @@ def test_record(once, study, tiny):
     assert protocol["regression"]["solver"] == "ridge"
     assert protocol["regression"]["alpha"] == 2.0
     assert protocol["splits"] == {"scheme": "shuffled", "folds": 3, "seed": 1}
-    assert protocol["context"] == {"group": "passage", "window": 512}
+    assert protocol["context"] == {
+        "group": "passage", "protocol": "chained", "window": None, "stride": None, "bidirectional": "prefix",
+    }  # fmt: skip
+    assert record["model"]["reading"]["window"] == 256  # the model's own
     assert record["versions"]["jaxscore"] == jaxscore.__version__ == version("jaxscore")
     assert all(record["versions"][name] == version(name) for name in ("jax", "numpy", "scikit-learn", "transformers"))
     assert record["device"]["platform"] == "cpu"

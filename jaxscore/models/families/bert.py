@@ -53,7 +53,7 @@ TABLE = {
 
 
 def bert_like(names: tuple[str, str], prefix: str = "bert", *, offset: bool = False) -> Family:
-    """A family of the BERT block; `names` are those of its layers in the 2021 pipeline, `prefix` that of its modules."""
+    """A family of the BERT block: names of its layers in the 2021 pipeline, and the prefix of its modules' names."""
     return Family(
         read=partial(read, offset=offset),
         table=TABLE,
