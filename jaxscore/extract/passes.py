@@ -19,8 +19,8 @@ from jaxscore.models.architecture import Body, Params
 from jaxscore.models.states import pooled_states
 from jaxscore.models.transformer import Transformer
 
-COMPILE_FLOPS = 5e10
-"""What compiling one more shape costs, expressed as model FLOPs that the same time would do."""
+COMPILE_FLOPS = 5e9
+"""What one more compiled shape may cost, in model FLOPs; less than compiling takes, since programs are kept on disk."""
 ATTENTION_SLOWNESS = 4.0
 """How much longer a FLOP of attention takes than one of a product with weights."""
 
