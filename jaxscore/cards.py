@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from jaxscore.errors import CardError, JaxscoreError, did_you_mean
+
+if TYPE_CHECKING:
+    from jaxscore.contexts.reading import Reading
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -65,6 +68,12 @@ class Context(Part):
     window: PositiveInt | None = None
     stride: PositiveInt | None = None
     bidirectional: Literal["prefix", "full"] = "prefix"
+
+    def reading(self, bos: str = "auto") -> Reading:
+        """How stimuli are read; `bos`: the start token of each context."""
+        from jaxscore.contexts.reading import Reading
+
+        return Reading(self.protocol, self.window, self.stride, bos, self.bidirectional)
 
 
 class Splits(Part):

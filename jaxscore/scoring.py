@@ -22,8 +22,6 @@ from jaxscore.store.records import Paths, check_writable, find_result, paths_of,
 if TYPE_CHECKING:
     import xarray as xr
 
-    from jaxscore.contexts.reading import Reading
-
 DEFAULT_OUT = "jaxscore-results"
 
 
@@ -190,7 +188,7 @@ def _compute(
     stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
     names = [model.state_names[layer] for layer in chosen]
     found = activations(
-        model, _reading(card, options), card.pooling, hooks.stimuli(stimuli), ids, labels.tolist(), chosen,
+        model, card.context.reading(options.bos), card.pooling, hooks.stimuli(stimuli), ids, labels.tolist(), chosen,
         batch_size=batch_size, reporter=reporter,
     )  # fmt: skip
     states = reduced(hooks.activations(names, found.states), card.reduction, card.splits.seed)
@@ -235,14 +233,6 @@ def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:
     from jaxscore.data.fetch import fetch
 
     return fetch(card.source(), sha256=card.data.sha256, offline=offline, progress=reporter.received)
-
-
-def _reading(card: Card, options: Options) -> Reading:
-    """How the card's stimuli are read."""
-    from jaxscore.contexts.reading import Reading
-
-    asked = card.context
-    return Reading(asked.protocol, asked.window, asked.stride, options.bos, asked.bidirectional)
 
 
 def _in_force(

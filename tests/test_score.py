@@ -7,12 +7,13 @@ import json
 
 import numpy as np
 import pytest
+from contexts.chained import make_windows
 from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
 import jaxscore
 from jaxscore.contexts.alignment import tokenise
-from jaxscore.contexts.windows import group_stimuli, make_windows
+from jaxscore.contexts.windows import group_stimuli
 from jaxscore.errors import JaxscoreError
 from jaxscore.extract.passes import extract
 

@@ -87,6 +87,7 @@ def _static_lines(about: dict[str, Any]) -> list[tuple[str, str]]:
 def _language(model: LanguageModel, benchmark: str | None, tokens: int, *, offline: bool) -> dict[str, Any]:
     """Everything that is said of a language model."""
     from jaxscore.cards import load_benchmark
+    from jaxscore.contexts.reading import WINDOW
     from jaxscore.extract import expectations as expected
     from jaxscore.provenance import device
 
@@ -95,7 +96,7 @@ def _language(model: LanguageModel, benchmark: str | None, tokens: int, *, offli
         card = load_benchmark(benchmark)
         lengths = expected.benchmark_lengths(model, card, offline=offline)
     else:
-        lengths = expected.whole_texts(tokens, min(arch.positions, expected.READING.window))
+        lengths = expected.whole_texts(tokens, min(arch.positions, WINDOW))
     here, free = device(), expected.free_bytes()
     accelerator, longest = here["platform"] != "cpu", max(lengths)
     memory = expected.memory_of(arch, model.dtype, longest, free, accelerator=accelerator)

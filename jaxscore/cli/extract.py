@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jaxscore.cli.bars import no_hub_bars, reporting
 from jaxscore.errors import DataError, JaxscoreError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -83,25 +83,21 @@ def extract(
         )
     from rich.console import Console
 
-    from jaxscore.cli.run import _bars
     from jaxscore.contexts.reading import Reading
     from jaxscore.extract.reader import activations
-    from jaxscore.progress import Reporter
     from jaxscore.store.records import check_writable
 
     reading = Reading(protocol, window, stride, bos, bidirectional, unit)
     stimuli, contexts, ids = read_stimuli(file, sentence, group, stimulus_id)
     check_writable(out.parent)
     if quiet:
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
+        no_hub_bars()
     start = time.perf_counter()
-    with nullcontext() if quiet else _bars(Console(stderr=True)) as bars:
+    with reporting(Console(stderr=True, quiet=quiet)) as reporter:
         found = activations(
             model, stimuli, contexts, ids=ids, layers="" if table else layers, pooling=pooling, reading=reading,
             surprisal=surprisal, batch_size=batch_size, dtype=dtype, untrained=untrained, seed=seed, offline=offline,
-            reporter=Reporter(bars),
+            reporter=reporter,
         )  # fmt: skip
     _write(found, out)
     typer.echo(f"{_shape(found)}, {time.perf_counter() - start:.1f} s")

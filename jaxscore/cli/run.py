@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
+from jaxscore.cli.bars import no_hub_bars, reporting
 from jaxscore.registry import MINI
 
 EMBEDDED = "Simulated2026-encoding"
@@ -90,9 +90,7 @@ def run(
 
     cards = [load_benchmark(name) for name in names]  # a typing error is found before anything is loaded
     if quiet:
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
+        no_hub_bars()
     loaded = load_model(model or MINI, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
     choices = {
         "layers": layers, "pooling": pooling, "context": context, "protocol": protocol, "window": window,
@@ -107,12 +105,11 @@ def run(
 def _one(loaded, card, choices: dict, *, as_json: bool, quiet: bool, verbose: bool) -> None:
     from rich.console import Console
 
-    from jaxscore.progress import Reporter
     from jaxscore.scoring import score
 
     errors = Console(stderr=True, quiet=quiet)
-    with nullcontext() if quiet else _bars(errors) as bars:
-        found = score(loaded, card, **choices, reporter=Reporter(bars))
+    with reporting(errors) as reporter:
+        found = score(loaded, card, **choices, reporter=reporter)
     if found.resumed:
         errors.print("Already scored: nothing was computed (--overwrite computes it again).", style="dim")
     if as_json:
@@ -130,15 +127,6 @@ def _one(loaded, card, choices: dict, *, as_json: bool, quiet: bool, verbose: bo
             typer.echo(str(path))
     if verbose:
         _explain(errors, found.record)
-
-
-def _bars(console):
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
 
 
 def _explain(console, record: dict) -> None:

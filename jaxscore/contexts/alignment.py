@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxscore.contexts.encoding import WORD, Encoded, check_texts, encode
-from jaxscore.contexts.encoding import fast_tokenizer as fast_tokenizer
-from jaxscore.contexts.encoding import start_tokens as start_tokens
 from jaxscore.errors import DataError
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxscore.cards import Card
-from jaxscore.contexts.reading import Reading
 from jaxscore.errors import ModelError
 from jaxscore.extract.memory import batch_tokens, free_memory, token_bytes
 from jaxscore.models.architecture import Body
@@ -24,7 +23,6 @@ from jaxscore.models.hub import weight_files
 from jaxscore.models.language_model import LanguageModel
 from jaxscore.models.tensor_files import DTYPES, SafeFile, open_weights
 
-READING = Reading()
 EFFICIENCY = 0.6
 """Share of the rate of large matrix products that a pass is expected to reach."""
 EMBEDDINGS = re.compile(r"embed/(\d+/)?tokens|embed/(positions|type)|head/(tokens|bias)")
@@ -217,7 +215,6 @@ def benchmark_lengths(model: LanguageModel, card: Card, *, offline: bool) -> lis
     found = fetch(card.source(), sha256=card.data.sha256, offline=offline)
     assembly, _ = load_assembly(card, found.path)
     stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
-    asked = card.context
-    reading = Reading(asked.protocol, asked.window, asked.stride, bidirectional=asked.bidirectional)
-    reads = read_for(model, stimuli, ids, contexts(card, assembly).tolist(), reading, card.pooling)
+    labels = contexts(card, assembly).tolist()
+    reads = read_for(model, stimuli, ids, labels, card.context.reading(), card.pooling)
     return [len(window.tokens) for window in reads.windows]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxscore.errors import ModelError
 from jaxscore.models.architecture import Body, Params
 from jaxscore.models.families import Family, Source, Take
-from jaxscore.models.tensor_files import Tensors, open_weights
+from jaxscore.models.tensor_files import Shards, open_weights
 
 MATRICES = ("kernel", "tokens", "positions", "type")
 """Last parts of the paths of parameters that are kept in the dtype asked for; the others stay float32."""
@@ -140,7 +140,7 @@ def _ignored(short: str, family: Family) -> bool:
     )
 
 
-def _short_names(tensors: Tensors, family: Family) -> dict[str, str]:
+def _short_names(tensors: Shards, family: Family) -> dict[str, str]:
     """Map names without their prefix, in today's spelling, to the names in the file."""
     anchors = [name for name in tensors.keys() if f".{name}".endswith(f".{family.anchor}")]  # noqa: SIM118
     if not anchors:

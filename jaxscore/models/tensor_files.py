@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import ml_dtypes
 import numpy as np
@@ -20,17 +19,6 @@ DTYPES = {
     "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
 """The format's names of types."""
-
-
-@runtime_checkable
-class Tensors(Protocol):
-    """Tensors of one or more files by name."""
-
-    def keys(self) -> list[str]:
-        """Names."""
-
-    def read(self, name: str, into: np.ndarray | None = None) -> np.ndarray:
-        """Read one tensor; where that saves a copy, into the given array."""
 
 
 class SafeFile:

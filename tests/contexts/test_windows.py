@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from contexts.chained import make_windows
 
 from jaxscore.contexts.alignment import Tokens
 from jaxscore.contexts.windows import (
@@ -11,7 +12,6 @@ from jaxscore.contexts.windows import (
     exact_windows,
     full_windows,
     group_stimuli,
-    make_windows,
     room_for,
     strided_windows,
 )

@@ -10,9 +10,11 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from contexts.chained import make_windows
 
-from jaxscore.contexts.alignment import start_tokens, tokenise
-from jaxscore.contexts.windows import Slot, Window, group_stimuli, make_windows
+from jaxscore.contexts.alignment import tokenise
+from jaxscore.contexts.encoding import start_tokens
+from jaxscore.contexts.windows import Slot, Window, group_stimuli
 from jaxscore.errors import ModelError
 from jaxscore.extract import passes
 from jaxscore.models import LanguageModel, load_model, states

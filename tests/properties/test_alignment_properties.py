@@ -7,6 +7,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+from contexts.chained import make_windows
 from contexts.tokenizers_at_hand import SMALL, small
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from jaxscore.contexts.alignment import Tokens, tokenise
 from jaxscore.contexts.chains import join
 from jaxscore.contexts.prefixes import grow, prefixes
 from jaxscore.contexts.reading import Reading, read
-from jaxscore.contexts.windows import Slot, Window, full_windows, group_stimuli, make_windows, strided_windows
+from jaxscore.contexts.windows import Slot, Window, full_windows, group_stimuli, strided_windows
 from jaxscore.errors import DataError
 from jaxscore.extract.batches import QUANTUM, Costs, choose_lengths, plan
 
