@@ -80,7 +80,7 @@ def check(folder: Path, protocol: str, data: str, count: int | None, window: int
         ("chained", "pereira", None, 512, 168),
         ("chained", "blank", 150, 512, 95),
         ("chained", "natural_stories", 250, 200, 130),
-        ("parts", "pereira", 300, 1024, 168),
+        ("parts", "pereira", None, 1024, 168),
         ("parts", "blank", 150, 1024, 60),
         ("parts", "natural_stories", 250, 200, 130),
     ],
