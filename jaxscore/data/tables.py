@@ -1,8 +1,8 @@
-"""A person's own responses from a CSV or TSV file: a row a sentence, a column a neuroid."""
+"""A person's own responses from a CSV or TSV file: wide (a column a neuroid) or long (a row a response)."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,142 +10,150 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from jaxscore.data.assemblies import Dropped, check_assembly, drop_unusable, some
-from jaxscore.errors import DataError, did_you_mean
-
-# What counts as "no value" in a response column. Never applied to text: "NA" and "null" are words.
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+from jaxscore.data.assemblies import Dropped, some
+from jaxscore.data.frames import UNNAMED, is_numeric, numbers, read_frame, require, texts
+from jaxscore.data.labels import COORDINATES, bin_name, check_unique, drop, number, presentations, read_labels
+from jaxscore.errors import DataError
 
 
 def read_table(
     path: str | Path,
     *,
     sentence: str,
-    responses: list[str] | None = None,
+    responses: Sequence[str] | None = None,
     stimulus_id: str | None = None,
     group: str | None = None,
     subject: str = "subject",
+    run: str | None = None,
+    repetition: str | None = None,
+    time_bin: str | None = None,
+    value: str | None = None,
+    neuroid: Sequence[str] = (),
 ) -> tuple[xr.DataArray, Dropped]:
     """Read responses from a CSV or TSV file with a header.
 
-    Rows are counted from 1, the first one under the header, in messages and as ids.
+    A presentation is a stimulus id with its repetition and run; all rows of one presentation (of several subjects, time
+    bins and, in a long table, neuroids) become one row of the assembly. Presentations and neuroids are in the order of
+    their first row. What no row tells is NaN.
 
     Args:
         path: text file in UTF-8, separated by tabs where its suffix or header says so, else by commas.
         sentence: column with the text of each presentation.
-        responses: response columns by name or pattern ("lang_LH_*"); if None, all numeric columns without another role.
-        stimulus_id: column with ids; row numbers if None.
+        responses: wide table: response columns by name or pattern ("lang_LH_*"); if None, all numeric columns without
+            another role.
+        stimulus_id: column with ids; row numbers if None, where each row is a presentation.
         group: column that says which passage a sentence belongs to.
-        subject: the subject that all columns are attributed to.
+        subject: column that names the subject of each row; if there is none, the name of the one subject.
+        run: column with the run of each row.
+        repetition: column that tells presentations of one stimulus apart.
+        time_bin: column with the time bin (a number) of each row.
+        value: long table: the column with the response.
+        neuroid: long table: the columns that together name a neuroid.
 
     Returns:
-        Responses [presentation, neuroid] in float64 with stimulus_id, sentence and, with `group`, passage_id on
-        presentation, neuroid_id (the column) and subject on neuroid; and the columns that were dropped because a value
-        is missing or all values are equal.
+        Responses [presentation, neuroid] in float64, and the neuroids that were dropped. On presentation stimulus_id,
+        sentence, passage_id (with `group`), run and repetition as text; on neuroid neuroid_id, subject, the columns of
+        `neuroid` and, with `time_bin`, time_bin as number and channel. A neuroid_id is the column, or the values of
+        `neuroid` with dots between; "subject." before it where there are several subjects, "@bin" after it, where the
+        channel ends. In a wide table where each stimulus has one row, a neuroid with a missing response is dropped;
+        elsewhere it is kept with NaN, the attribute `holes` counts them, and only one without any response is dropped
+        as missing. Constant ones are always dropped.
 
     Raises:
-        DataError: the file, a column or a value does not fit; names it.
+        DataError: the file, a column or a value does not fit, two rows give one response, or the rows of one stimulus
+            disagree in its text; names file, column and reason.
     """
-    path = Path(path)
-    roles = {"sentence": sentence, "stimulus_id": stimulus_id, "passage_id": group}
+    path, long = Path(path), bool(value or neuroid)
+    if long and (responses or not (value and neuroid)):
+        message = (
+            f"{path}: value = {value!r}, neuroid = {list(neuroid)!r}, responses = {responses!r} do not go together."
+        )
+        raise DataError(message, "A long table needs value and neuroid and no responses; a wide one responses alone.")
+    roles = {
+        "sentence": sentence,
+        "stimulus_id": stimulus_id,
+        "passage_id": group,
+        "repetition": repetition,
+        "run": run,
+    }
     roles = {role: column for role, column in roles.items() if column is not None}
-    frame = _read_frame(path, list(roles.values()))
-    if frame.empty:
-        raise DataError(f"{path} has no rows.", "Expected a header and a row for each sentence.")
-    columns = _response_columns(path, frame, responses, set(roles.values()))
-    text = {role: _text(path, frame[column]) for role, column in roles.items()}
-    text.setdefault("stimulus_id", [str(row) for row in range(1, len(frame) + 1)])
+    needed = [*roles.values(), *neuroid]
+    frame = read_frame(path, needed, numeric=[column for column in (value, time_bin) if column], optional=[subject])
+    columns = [value] if value else _response_columns(path, frame, responses, {*needed, subject, time_bin})
+    labels = read_labels(path, frame, roles)
+    rows, first = presentations(path, labels, roles)
+    keys = pd.DataFrame({subject: texts(path, frame[subject]) if subject in frame else [subject] * len(frame)})
+    keys = keys.assign(**{column: texts(path, frame[column]) for column in neuroid if column != subject})
+    if time_bin:
+        keys = keys.assign(**{time_bin: numbers(path, frame[time_bin], complete=True)})
+    sources, first_source = number(keys)
+    if stimulus_id is None and (repetition or len(first_source) > 1):
+        message = f"{path} has several rows for a stimulus, and no column that says which stimulus a row is."
+        raise DataError(message, 'Name it: stimulus_id = "item"; where sentences differ, their column will do.')
+    _check_once(path, rows, sources, labels["stimulus_id"], keys)
+    values = np.full((len(first), len(first_source), len(columns)), np.nan)
+    values[rows, sources] = np.stack([numbers(path, frame[column]) for column in columns], axis=1)
     assembly = xr.DataArray(
-        np.stack([_numbers(path, frame[column]) for column in columns], axis=1),
+        values.reshape(len(first), -1),
         dims=("presentation", "neuroid"),
         coords={
-            **{name: ("presentation", np.array(values, dtype=str)) for name, values in text.items()},
-            "neuroid_id": ("neuroid", np.array(columns, dtype=str)),
-            "subject": ("neuroid", np.full(len(columns), subject)),
+            **{role: ("presentation", np.array(text, dtype=str)[first]) for role, text in labels.items()},
+            **_neuroids(path, keys.iloc[first_source], columns, subject, time_bin, list(neuroid)),
         },
         name="data",
     )
-    check_assembly(assembly, str(path))
-    return drop_unusable(assembly, str(path))
+    return drop(assembly, str(path), holes=long or len(first_source) > 1)
 
 
-def _read_frame(path: Path, text_columns: list[str]) -> pd.DataFrame:
-    """Return the whole table: the named columns as str, the others as pandas infers them."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        layout = {
-            "sep": "\t" if path.suffix.lower() in (".tsv", ".tab") or "\t" in header else ",",
-            "encoding": "utf-8-sig",
-            "keep_default_na": False,
-            "index_col": False,
-            "low_memory": False,
-        }
-        names = [str(name) for name in pd.read_csv(path, nrows=0, **layout).columns]
-        _require(path, text_columns, names)
-        missing = {name: list(MISSING) for name in names if name not in text_columns}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # "loss of data": a row longer than the header
-            return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), na_values=missing, **layout)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeError) as error:
-        reason = " ".join(str(error).split())
-        hint = 'Expected UTF-8 text with a header; a sentence with a comma stands in double quotes: "First, this."'
-        raise DataError(f"{path} is not a CSV or TSV table: {reason}", hint) from error
+def _check_once(path: Path, rows: np.ndarray, sources: np.ndarray, ids: list[str], keys: pd.DataFrame) -> None:
+    pairs = pd.DataFrame({"presentation": rows, "source": sources})
+    repeated = np.flatnonzero(pairs.duplicated())
+    if not repeated.size:
+        return
+    again = repeated[0]
+    before = int(np.argmax((pairs == pairs.iloc[again]).all(axis=1)))
+    key = ", ".join(f"{column} {value!r}" for column, value in keys.iloc[again].items())
+    message = f"{path}: rows {before + 1} and {again + 1} both give stimulus {ids[again]!r} for {key}."
+    known = some(list(dict.fromkeys(ids[row] for row in repeated)))
+    hint = "Name the column that tells them apart: repetition, run, subject, time_bin or neuroid."
+    raise DataError(f"{message} Stimulus ids that occur more than once: {known}.", hint)
 
 
-def _require(path: Path, wanted: list[str], names: list[str]) -> None:
-    absent = [column for column in wanted if column not in names]
-    if absent:
-        guesses = " ".join(filter(None, (did_you_mean(column, names) for column in absent)))
-        message = f"{path} has no column {', '.join(map(repr, absent))}; its columns: {some(names, 20)}."
-        raise DataError(
-            message, guesses or "Name columns of the file; patterns such as 'lang_LH_*' work for responses."
-        )
+def _neuroids(
+    path: Path, keys: pd.DataFrame, columns: list[str], subject: str, time_bin: str | None, neuroid: list[str]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Return the coordinates of neuroids: for each key all response columns."""
+    several = keys[subject].nunique() > 1
+    regions = [column for column in neuroid if column != subject]
+    channels = []
+    for key in keys.to_dict("records"):
+        for column in columns:
+            own = [key[region] for region in regions] if neuroid else [column]
+            channels.append(".".join([key[subject], *own] if several or not own else own))
+    found = {"subject": keys[subject].tolist()} | {r: keys[r].tolist() for r in regions if r not in COORDINATES}
+    if time_bin:
+        found["time_bin"] = keys[time_bin].tolist()
+    found = {name: np.repeat(np.array(values), len(columns)) for name, values in found.items()}
+    ids = channels
+    if time_bin:
+        found["channel"] = np.array(channels)
+        ids = [f"{name}@{bin_name(at)}" for name, at in zip(channels, found["time_bin"], strict=True)]
+    check_unique(path, ids)
+    return {name: ("neuroid", values) for name, values in {"neuroid_id": np.array(ids), **found}.items()}
 
 
-def _response_columns(path: Path, frame: pd.DataFrame, wanted: list[str] | None, taken: set[str]) -> list[str]:
+def _response_columns(path: Path, frame: pd.DataFrame, wanted: Sequence[str] | None, taken: set) -> list[str]:
     """Return the response columns in the file's order, without those that have another role."""
     free = [str(name) for name in frame.columns if name not in taken]
     if wanted is None:
-        # a column without a header is the row index that spreadsheets and pandas write
-        named = [name for name in free if not name.startswith("Unnamed: ")]
-        chosen = [name for name in named if _is_numeric(frame[name])]
+        chosen = [name for name in free if not name.startswith(UNNAMED) and is_numeric(frame[name])]
         if not chosen:
             message = f"{path} has no numeric column; its columns: {some(list(frame.columns), 20)}."
             raise DataError(message, "Name the response columns.")
         return chosen
-    _require(path, [pattern for pattern in wanted if not any(_matches(name, pattern) for name in free)], free)
+    require(path, [pattern for pattern in wanted if not any(_matches(name, pattern) for name in free)], free)
     return [name for name in free if any(_matches(name, pattern) for pattern in wanted)]
 
 
 def _matches(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)  # equal first: a name may hold brackets
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def _numbers(path: Path, column: pd.Series) -> np.ndarray:
-    """Return a response column [presentation] as float64."""
-    if _is_numeric(column):
-        return column.to_numpy(dtype=np.float64)
-    numbers = pd.to_numeric(column.astype(str), errors="coerce")
-    wrong = column.notna() & numbers.isna()
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        message = f"{path}: column {column.name!r}, row {row + 1}: {str(column.iloc[row])!r} is not a number."
-        raise DataError(message, "Write numbers with a point; leave a missing value empty.")
-    return numbers.to_numpy(dtype=np.float64)
-
-
-def _text(path: Path, column: pd.Series) -> list[str]:
-    """Return a text column as str, every value of it present."""
-    values = column.fillna("").tolist()  # a row that is too short has NaN here
-    empty = [row for row, value in enumerate(values, start=1) if not value.strip()]
-    if empty:
-        message = f"{path}: column {column.name!r} is empty in {len(empty)} rows: {some(empty)}."
-        raise DataError(message, "Fill them in or remove the rows; row 1 is the first one under the header.")
-    return values
