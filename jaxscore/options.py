@@ -9,14 +9,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from jaxscore.cards import Card, Context, Regression
+from jaxscore.cards import Card
+from jaxscore.cards.parts import Context, Regression, Splits
 from jaxscore.errors import JaxscoreError, did_you_mean
 from jaxscore.extract.reduction import Reduction
 
 CHOICES = {
     "pooling": ("last", "mean", "sum", "first", "cls"),
     "bos": ("auto", "never", "always"),
-    "context": ("passage", "story", "sentence", "none"),
+    "context": ("passage", "story", "sentence", "text", "none"),
     "protocol": ("chained", "parts", "joined"),
     "bidirectional": ("prefix", "full"),
     "splits": ("shuffled", "contiguous", "grouped"),
@@ -69,17 +70,17 @@ class Options:
             "regression": self._regression(card.regression),
             "context": self._context(card.context),
             "reduction": self.reduction or card.reduction,
-            "splits": card.splits.model_copy(
-                update={
-                    "scheme": self.splits or card.splits.scheme,
-                    "folds": card.splits.folds if self.folds is None else self.folds,
-                }
-            ),
+            "splits": self._splits(card.splits),
         }
         if self.data:
             source = self.data if "://" in self.data else str(Path(self.data).expanduser().absolute())
-            changes["data"] = card.data.model_copy(update={"source": source, "sha256": None})
+            changes["data"] = card.data.model_copy(update={"source": source, "sha256": None, "sha1": None})
         return card.model_copy(update=changes)
+
+    def _splits(self, splits: Splits) -> Splits:
+        # what the card's own scheme is made by belongs to it
+        asked = {} if self.splits is None else {"scheme": self.splits, "by": None, "values": None, "seed": None}
+        return splits.model_copy(update=asked | ({} if self.folds is None else {"folds": self.folds}))
 
     def _context(self, context: Context) -> Context:
         group = "sentence" if self.context == "none" else self.context

@@ -9,11 +9,14 @@ import numpy as np
 import xarray as xr
 
 from jaxscore.cards import Card
-from jaxscore.data.assemblies import Dropped, some
-from jaxscore.errors import CardError, DataError
+from jaxscore.ceilings.known import Ceilings
+from jaxscore.data.assemblies import some
+from jaxscore.data.material import Material
 from jaxscore.extract.reduction import Reduction
-from jaxscore.metrics.aggregate import Aggregate, Ceiled, median_present
-from jaxscore.metrics.encoding import Choice, Encoding, Protocol, choose_layer
+from jaxscore.metrics.aggregate import Aggregate, Ceiled, Rule
+from jaxscore.metrics.comparisons import Metric
+from jaxscore.metrics.measure import Choice, Measured, Protocol, choose_layer
+from jaxscore.metrics.targets import Targets
 
 HOW_CHOSEN = (
     "For each fold the layer with the highest score on the other folds, predicted without that fold; "
@@ -24,14 +27,19 @@ SPLITS = {
     "contiguous": "{} contiguous folds",
     "grouped": "{} folds grouped by passage",
 }
-TABLE = ("score", "error", "median_r", "ceiling", "grouped", "subjects")
+TABLE = ("score", "unclipped", "error", "low", "high", "median_r", "ceiling", "grouped", "subjects")
+OVER_SUBJECTS = {
+    "mad": "subjects (scaled MAD)",
+    "sd": "subjects (standard deviation)",
+    "bootstrap": "subjects (bootstrap)",
+}
 
 
 def protocol_of(card: Card) -> Protocol:
-    """The regression and the splits of a card."""
+    """The metric and the splits of a card."""
     from jaxscore.regression import OLS, Ridge, RidgeCV
 
-    asked = card.regression
+    asked, splits = card.regression, card.splits
     reduction = Reduction.parse(card.reduction) if card.reduction else None
     components = reduction.size if reduction and reduction.kind == "pca" else None
     if asked.solver == "ols":
@@ -39,90 +47,82 @@ def protocol_of(card: Card) -> Protocol:
     elif asked.solver == "ridge":
         solver = Ridge(asked.alpha, components=components)
     else:
-        solver = RidgeCV(asked.alphas, select=asked.solver.removeprefix("ridge-"), components=components)
-    return Protocol(scheme=card.splits.scheme, folds=card.splits.folds, seed=card.splits.seed, solver=solver)
-
-
-def aggregated_neuroids(card: Card, assembly: xr.DataArray) -> np.ndarray:
-    """Mask [neuroid] of the neuroids that the score is made of; an assembly without the coordinate has no others."""
-    mask = np.ones(assembly.sizes["neuroid"], bool)
-    for name, value in card.aggregation.neuroids.items():
-        if name in assembly.coords:
-            mask &= assembly[name].values.astype(str) == value
-    if not mask.any():
-        raise DataError(
-            f"No neuroid has {dict(card.aggregation.neuroids)}, which the score is made of", "Check the card."
-        )
-    return mask
-
-
-def neuroid_ceilings(card: Card, assembly: xr.DataArray) -> np.ndarray:
-    """What each neuroid's r is divided by [neuroid]; NaN where it has no ceiling or one that is not positive."""
-    ceiling, ids = card.ceiling, assembly["neuroid_id"].values.astype(str)
-    if ceiling.kind == "neuroid" and ceiling.coordinate:
-        if ceiling.coordinate not in assembly.coords:
-            raise DataError(
-                f"The assembly has no ceilings: no coordinate {ceiling.coordinate!r}", "Check ceiling.coordinate."
-            )
-        values = assembly[ceiling.coordinate].values.astype(float)
-    elif ceiling.kind == "neuroid":
-        values = np.array([ceiling.values.get(name, np.nan) for name in ids])
-        if np.isnan(values).all():
-            raise CardError(
-                f"{card.identifier}: ceiling.values names none of the neuroids",
-                f"It has {some(list(ceiling.values))}; the data have {some(ids.tolist())}.",
-            )
-    else:
-        values = np.full(len(ids), ceiling.value if ceiling.kind == "published" else 1.0)
-    return np.where(values > 0, values, np.nan)
+        select = asked.solver.removeprefix("ridge-")
+        solver = RidgeCV(asked.alphas, select=select, per_neuroid=asked.per_neuroid, components=components)
+    return Protocol(
+        Metric(card.metric, solver, card.correlation), splits.scheme, splits.folds, splits.seed, splits.trim
+    )
 
 
 def tabulate(
     model: str,
     card: Card,
-    assembly: xr.DataArray,
-    aggregated: np.ndarray,
-    encoding: Encoding,
+    material: Material,
+    targets: Targets,
+    measured: Measured,
+    ceilings: Ceilings,
     names: list[str],
-    dropped: Dropped,
 ) -> tuple[xr.Dataset, xr.Dataset, dict[str, Any]]:
     """Aggregate, choose, and lay out.
 
     Args:
         model: the model's name.
         card: the card in force.
-        assembly: the responses.
-        aggregated: mask of the neuroids that the score is made of.
-        encoding: correlations.
+        material: the responses, and what was dropped.
+        targets: what the values belong to.
+        measured: values on held-out stimuli.
+        ceilings: of the targets.
         names: of the layers.
-        dropped: neuroids that were dropped on reading.
 
     Returns:
         The table of layers; the arrays to store, table included; the notes for the record.
     """
-    ceilings = neuroid_ceilings(card, assembly)
-    ceiled = Ceiled(assembly["subject"].values.astype(str)[aggregated], ceilings[aggregated])
-    found = ceiled.aggregate(encoding.r[..., aggregated])
-    inner = np.stack([ceiled.aggregate(encoding.inner_r[:, :, [k]]).score for k in range(card.splits.folds)], axis=1)
-    choice = choose_layer(inner, encoding.r[..., aggregated])
+    rule = Rule(card.aggregation.kind, card.aggregation.clip, card.aggregation.error)
+    scored = targets.aggregated(card)
+    subjects = targets.coords["subject"].astype(str)
+    ceiled = Ceiled(subjects[scored], ceilings.values[scored], rule)
+    found = ceiled.aggregate(measured.r[..., scored])
+    folds = range(measured.r.shape[2])
+    inner = np.stack([ceiled.aggregate(measured.inner_r[:, :, [k]]).unclipped for k in folds], axis=1)
+    choice = choose_layer(inner, measured.r[..., scored])
     best = ceiled.aggregate(choice.r)
-    grouped = ceiled.aggregate(encoding.grouped_r).score if encoding.grouped_r is not None else None
-    warnings = _warnings(card, dropped, encoding, ceiled, names)
-    attrs = _attributes(model, card, ceiled, names, choice, best) | {"warnings": json.dumps(warnings)}
-    arrays = _arrays(assembly, aggregated, encoding, names, ceilings)
+    warnings = _warnings(card, material, measured, ceiled, found, names) + ceilings.warnings
+    attrs = _attributes(model, card, ceiled, ceilings, names, choice, best) | {"warnings": json.dumps(warnings)}
+    arrays = _arrays(targets, scored, measured, names, ceilings)
     arrays = arrays.assign(
         score=("layer", found.score),
+        unclipped=("layer", found.unclipped),
         error=("layer", found.error),
+        low=("layer", found.low),
+        high=("layer", found.high),
         median_r=("layer", found.r),
-        ceiling=("layer", np.full(len(names), _whole_ceiling(card, ceiled))),
+        ceiling=("layer", np.full(len(names), ceilings.whole)),
         subjects=(("layer", "subject"), found.subjects),
         inner_score=(("layer", "fold"), inner),
         chosen_layer_index=("fold", np.array(choice.layers)),
     ).assign_coords(subject=ceiled.names)
-    if grouped is not None:
-        arrays = arrays.assign(grouped=("layer", grouped))
+    if measured.grouped_r is not None:
+        arrays = arrays.assign(grouped=("layer", ceiled.aggregate(measured.grouped_r).score))
+    if (by := card.aggregation.by) and by in targets.coords:
+        arrays = arrays.assign(_each(by, targets, measured, ceilings, rule))
     arrays = arrays.assign_attrs(attrs)
-    return layers_of(arrays), arrays, _notes(arrays, encoding, dropped, warnings)
+    return layers_of(arrays), arrays, _notes(arrays, measured, material, ceilings, warnings)
+
+
+def _each(by: str, targets: Targets, measured: Measured, ceilings: Ceilings, rule: Rule) -> dict[str, Any]:
+    """The score of each layer for every value of a coordinate, such as each atlas or time bin."""
+    column = targets.coords[by].astype(str)
+    values, found = np.unique(column), []
+    for value in values:
+        own = column == value
+        ceiled = Ceiled(targets.coords["subject"].astype(str)[own], ceilings.values[own], rule)
+        found.append(ceiled.aggregate(measured.r[..., own]))
+    dims = ("layer", f"each_{by}")
+    return {
+        f"{by}_score": (dims, np.stack([one.score for one in found], -1)),
+        f"{by}_r": (dims, np.stack([one.r for one in found], -1)),
+        f"each_{by}": (f"each_{by}", values),
+    }
 
 
 def layers_of(arrays: xr.Dataset) -> xr.Dataset:
@@ -134,62 +134,65 @@ def layers_of(arrays: xr.Dataset) -> xr.Dataset:
 
 
 def _attributes(
-    model: str, card: Card, ceiled: Ceiled, names: list[str], choice: Choice, best: Aggregate
+    model: str, card: Card, ceiled: Ceiled, ceilings: Ceilings, names: list[str], choice: Choice, best: Aggregate
 ) -> dict[str, Any]:
     votes = choice.layers.count(choice.layer)
     return {
         "model": model,
         "benchmark": card.identifier,
         "simulated": card.simulated,
-        "splits": SPLITS[card.splits.scheme].format(card.splits.folds),
-        "error_over": "subjects (scaled MAD)" if len(ceiled.names) > 1 else "folds (scaled MAD)",
-        "ceiling_source": card.ceiling.source,
+        "splits": _described(card, len(choice.layers)),
+        "error_over": "folds (scaled MAD)" if ceiled.over_folds else OVER_SUBJECTS[card.aggregation.error],
+        "ceiling_source": ceilings.source,
         "chosen_layer": names[choice.layer],
         "chosen_score": float(best.score),
+        "chosen_unclipped": float(best.unclipped),
         "chosen_error": float(best.error),
+        "chosen_low": float(best.low),
+        "chosen_high": float(best.high),
         "chosen_r": float(best.r),
         "chosen_votes": f"{votes} of {len(choice.layers)} folds",
         "chosen_how": HOW_CHOSEN,
     }
 
 
-def _whole_ceiling(card: Card, ceiled: Ceiled) -> float:
-    """The one ceiling, or the neuroids' own aggregated as the scores are; NaN where there is none."""
-    if card.ceiling.kind == "none":
-        return np.nan
-    return float(median_present(ceiled.subject_medians(ceiled.ceilings), -1))
+def _described(card: Card, folds: int) -> str:
+    """The splits in words."""
+    if card.metric == "surprisal":
+        return "no folds: nothing is fitted"
+    return SPLITS.get(card.splits.scheme, f"{{}} folds of {card.splits.scheme}").format(folds)
 
 
 def _arrays(
-    assembly: xr.DataArray, aggregated: np.ndarray, encoding: Encoding, names: list[str], ceilings: np.ndarray
+    targets: Targets, scored: np.ndarray, measured: Measured, names: list[str], ceilings: Ceilings
 ) -> xr.Dataset:
-    """Correlations with the neuroids' coordinates; the aggregated subset is spread over all neuroids."""
+    """Values with the targets' coordinates; the aggregated subset is spread over all of them."""
     dims = ("layer", "part", "fold", "neuroid")
     labels = {
-        str(name): ("neuroid", coordinate.values)
-        for name, coordinate in assembly.coords.items()
-        if coordinate.dims == ("neuroid",) and name not in ("subject", "ceiling")
+        name: ("neuroid", values) for name, values in targets.coords.items() if name not in ("subject", "ceiling")
     }
-    data = {"r": (dims, encoding.r), "neuroid_ceiling": ("neuroid", ceilings)}
-    if encoding.grouped_r is not None:
-        spread = np.full(encoding.r.shape, np.nan, np.float32)
-        spread[..., aggregated] = encoding.grouped_r
-        data["grouped_r"] = (dims, spread)
+    data = {"r": (dims, measured.r), "neuroid_ceiling": ("neuroid", ceilings.values)}
+    if measured.grouped_r is not None:
+        spread = np.full((*measured.grouped_r.shape[:3], len(targets)), np.nan, np.float32)
+        spread[..., scored] = measured.grouped_r
+        data["grouped_r"] = ((*dims[:2], "grouped_fold", dims[3]), spread)
     coords = {
         "layer": names,
-        "part": list(encoding.stimuli),
-        "neuroid_subject": ("neuroid", assembly["subject"].values),
+        "part": list(measured.stimuli),
+        "neuroid_subject": ("neuroid", targets.coords["subject"]),
     }
     return xr.Dataset(data, {**coords, **labels})
 
 
-def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, names: list[str]) -> list[str]:
+def _warnings(
+    card: Card, material: Material, measured: Measured, ceiled: Ceiled, found: Aggregate, names: list[str]
+) -> list[str]:
     """What a reader of the score should know, in sentences."""
-    notes = []
+    notes, dropped = list(material.notes), material.dropped
     for kind, ids in (("missing responses", dropped.missing), ("constant responses", dropped.constant)):
         if ids:
             notes.append(f"{len(ids)} neuroids dropped for {kind}: {some(ids)}.")
-    for part, count in encoding.undefined.items():
+    for part, count in measured.undefined.items():
         if count:
             where = "" if part == "all" else f" in {part}"
             notes.append(
@@ -197,9 +200,9 @@ def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, 
             )
     if unusable := int(np.isnan(ceiled.ceilings).sum()):
         notes.append(f"{unusable} neuroids have no positive ceiling and are left out of the score.")
-    notes += [f"{note}." for note in encoding.notes]
+    notes += [f"{note}." for note in measured.notes]
     deficient = {
-        names[i] for found in encoding.diagnoses.values() for i, d in enumerate(found) if "refit-svd" in d.paths
+        names[i] for found in measured.diagnoses.values() for i, d in enumerate(found) if "refit-svd" in d.paths
     }
     # ridge takes the path for other reasons, and principal components are as few as were asked for
     if deficient and card.regression.solver == "ols" and not (card.reduction or "").startswith("pca:"):
@@ -210,9 +213,13 @@ def _warnings(card: Card, dropped: Dropped, encoding: Encoding, ceiled: Ceiled, 
     return notes
 
 
-def _notes(arrays: xr.Dataset, encoding: Encoding, dropped: Dropped, warnings: list[str]) -> dict[str, Any]:
-    table = layers_of(arrays)
-    columns = [name for name in ("score", "error", "r", "ceiling", "grouped") if name in table]
+def _notes(
+    arrays: xr.Dataset, measured: Measured, material: Material, ceilings: Ceilings, warnings: list[str]
+) -> dict[str, Any]:
+    table, dropped = layers_of(arrays), material.dropped
+    columns = [
+        name for name in ("score", "unclipped", "error", "low", "high", "r", "ceiling", "grouped") if name in table
+    ]
     rows = [
         {"layer": str(name)} | {column: _number(table[column].values[i]) for column in columns}
         for i, name in enumerate(table["layer"].values)
@@ -224,12 +231,12 @@ def _notes(arrays: xr.Dataset, encoding: Encoding, dropped: Dropped, warnings: l
             {"layer": str(name), "paths": d.paths, "condition": _number(d.condition), "rank": list(d.rank)}
             for name, d in zip(table["layer"].values, found, strict=True)
         ]
-        for part, found in encoding.diagnoses.items()
+        for part, found in measured.diagnoses.items()
     }
     counts = {
-        "stimuli": encoding.stimuli,
-        "neuroids": encoding.neuroids,
-        "undefined": encoding.undefined,
+        "stimuli": measured.stimuli,
+        "neuroids": measured.neuroids,
+        "undefined": measured.undefined,
         "dropped": {"missing": len(dropped.missing), "constant": len(dropped.constant)},
     }
     return {"layers": rows, "chosen": chosen, "counts": counts, "regression": regression, "warnings": warnings}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxscore import __version__
 from jaxscore.cards import Card, load_benchmark
+from jaxscore.data.source import open_source
 from jaxscore.errors import StoreError
 from jaxscore.hooks import Array, Hooks
 from jaxscore.models import LanguageModel, StaticModel, load_model
@@ -21,6 +22,12 @@ from jaxscore.store.records import Paths, check_writable, find_result, paths_of,
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from jaxscore.contexts.reading import Reading
+    from jaxscore.data.material import Material
+    from jaxscore.data.source import Source
+    from jaxscore.metrics.measure import Measured, Protocol
+    from jaxscore.metrics.targets import Targets
 
 DEFAULT_OUT = "jaxscore-results"
 
@@ -138,19 +145,19 @@ def score(
     if out is not None:
         check_writable(Path(out))
     with reporter.phase("download"):
-        fetched = _fetch(card, offline, reporter)
+        source = open_source(card, offline=offline, progress=reporter.received)
         if isinstance(model, str | Path):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
     if not isinstance(model, LanguageModel):
         _check_static(model, published, options, dtype)
         if not pooling:  # word embeddings: the 2021 pipeline takes their mean
             card = card.model_copy(update={"pooling": model.default_pooling})
-    in_force = _in_force(model, card, options, hooks, fetched.sha256)
+    in_force = _in_force(model, card, options, hooks, source.sha256)
     paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
     if paths and not overwrite and (record := find_result(paths)):
         return _reopen(record, paths)
     asked = {"model": model.name, "benchmark": card.identifier} | given
-    return _compute(model, card, options, hooks, fetched, asked, in_force, batch_size, paths, reporter)
+    return _compute(model, card, options, hooks, source, asked, in_force, batch_size, paths, reporter)
 
 
 def _check_static(model: StaticModel, card: Card, options: Options, dtype: str) -> None:
@@ -167,7 +174,7 @@ def _compute(
     card: Card,
     options: Options,
     hooks: Hooks,
-    fetched: Any,
+    source: Source,
     asked: dict[str, Any],
     in_force: dict[str, Any],
     batch_size: int | None,
@@ -175,43 +182,25 @@ def _compute(
     reporter: Reporter,
 ) -> Score:
     """Everything between the data and the store."""
-    from jaxscore.data.benchmark import contexts, load_assembly, parts
-    from jaxscore.extract.activations import activations
-    from jaxscore.extract.reduction import reduced
-    from jaxscore.metrics.encoding import encode
-    from jaxscore.result import aggregated_neuroids, protocol_of, tabulate
+    from jaxscore.ceilings.find import find_ceilings
+    from jaxscore.data.material import load_material
+    from jaxscore.metrics.targets import Targets
+    from jaxscore.result import protocol_of, tabulate
 
-    chosen = choose_layers(options.layers, model.layer_names, model.layer_aliases)
+    protocol = protocol_of(card)
     with reporter.phase("read data"):
-        assembly, dropped = load_assembly(card, fetched.path)
-        labels = contexts(card, assembly)
-    stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
-    names = [model.state_names[layer] for layer in chosen]
-    found = activations(
-        model, card.context.reading(options.bos), card.pooling, hooks.stimuli(stimuli), ids, labels.tolist(), chosen,
-        batch_size=batch_size, reporter=reporter,
-    )  # fmt: skip
-    states = reduced(hooks.activations(names, found.states), card.reduction, card.splits.seed)
-    rows, aggregated = parts(card, assembly), aggregated_neuroids(card, assembly)
-    groups = assembly["passage"].values if "passage" in assembly.coords else None
-    # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
-    total = len(rows) * (len(chosen) + assembly.sizes["neuroid"] + int(aggregated.sum()))
-    with reporter.phase("regression", total) as step:
-        encoding = encode(
-            states,
-            assembly.values,
-            rows,
-            aggregated,
-            protocol_of(card),
-            groups=groups,
-            step=lambda _, amount: step(amount),
-        )
-    layers, arrays, notes = tabulate(model.name, card, assembly, aggregated, encoding, names, dropped)
+        material = load_material(card, source)
+    names, features, reading = _features(model, card, options, hooks, material, batch_size, reporter)
+    targets = Targets.of(card, material.assembly, max(layer.shape[1] for layer in features))
+    ceilings = find_ceilings(card, material, targets, protocol, source, reporter)
+    measured = _measure(card, material, targets, features, protocol, reporter)
+    layers, arrays, notes = tabulate(model.name, card, material, targets, measured, ceilings, names)
     record = {
-        "model": _about_model(model, found.notes),
+        "model": _about_model(model, reading),
         "benchmark": {
             "identifier": card.identifier,
-            "data": {"url": fetched.url, "sha256": fetched.sha256, "etag": fetched.etag},
+            "data": {"url": source.url, "sha256": source.sha256, "etag": source.etag},
+            "ceiling": ceilings.notes,
         },
         "asked": asked,
         "in_force": in_force,
@@ -229,10 +218,75 @@ def _compute(
     return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=False)
 
 
-def _fetch(card: Card, offline: bool, reporter: Reporter) -> Any:
-    from jaxscore.data.fetch import fetch
+def _features(
+    model: LanguageModel | StaticModel,
+    card: Card,
+    options: Options,
+    hooks: Hooks,
+    material: Material,
+    batch_size: int | None,
+    reporter: Reporter,
+) -> tuple[list[str], list[Array], dict[str, Any]]:
+    """Names of the layers, their features [row of the responses, feature], and how the stimuli were read."""
+    from jaxscore.extract.activations import activations
+    from jaxscore.extract.reduction import reduced
 
-    return fetch(card.source(), sha256=card.data.sha256, offline=offline, progress=reporter.received)
+    texts = hooks.stimuli(material.texts)
+    if card.metric == "surprisal":
+        bits, reading = _surprisal(model, card.context.reading(options.bos), texts, material, batch_size, reporter)
+        return ["surprisal"], [bits], reading
+    chosen = choose_layers(options.layers, model.layer_names, model.layer_aliases)
+    names = [model.state_names[layer] for layer in chosen]
+    found = activations(
+        model, card.context.reading(options.bos), card.pooling, texts, material.ids,
+        material.contexts, chosen, batch_size=batch_size, reporter=reporter,
+    )  # fmt: skip
+    states = reduced(hooks.activations(names, found.states), card.reduction, card.splits.seed or 1)
+    return names, material.align(states), found.notes
+
+
+def _surprisal(
+    model: LanguageModel | StaticModel,
+    reading: Reading,
+    texts: list[str],
+    material: Material,
+    batch_size: int | None,
+    reporter: Reporter,
+) -> tuple[Array, dict[str, Any]]:
+    """Bits of each stimulus [stimulus, 1], and how it was read."""
+    from jaxscore.extract.reader import surprisal
+
+    found = surprisal(
+        model, texts, material.contexts, ids=material.ids, reading=reading, batch_size=batch_size, reporter=reporter
+    )
+    return found["surprisal"].values[:, None], json.loads(found.attrs["reading"])
+
+
+def _measure(
+    card: Card, material: Material, targets: Targets, features: list[Array], protocol: Protocol, reporter: Reporter
+) -> Measured:
+    """Compare the features of every layer with the responses."""
+    from jaxscore.behaviour.score import measure_surprisal
+    from jaxscore.metrics.measure import measure
+
+    if card.metric == "surprisal":
+        return measure_surprisal(card, material, features[0][:, 0])
+
+    scored, neuroids = targets.aggregated(card), material.assembly.sizes["neuroid"]
+    # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
+    total = len(material.parts) * (len(features) + neuroids + int(scored.sum()))
+    with reporter.phase("regression", total) as step:
+        return measure(
+            features,
+            material.assembly.values,
+            material.parts,
+            targets.units,
+            scored,
+            protocol,
+            material.rows,
+            own_rows=card.data.missing == "keep",
+            step=lambda _, amount: step(amount),
+        )
 
 
 def _in_force(

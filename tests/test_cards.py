@@ -56,7 +56,7 @@ def test_both_shipped_cards_are_there():
 def test_defaults(write):
     card = load_benchmark(write())
     assert (card.pooling, card.context.group, card.context.window) == ("last", "sentence", None)
-    assert (card.splits.folds, card.splits.seed, card.regression.rcond) == (5, 1, 1e-6)
+    assert (card.splits.folds, card.splits.seed, card.regression.rcond) == (None, None, 1e-6)  # the scheme's: 5, 1
 
 
 def test_data_lie_beside_the_card_wherever_it_is_read_from(write, tmp_path, monkeypatch):
@@ -147,3 +147,32 @@ def test_unknown_identifier():
     with pytest.raises(JaxscoreError, match=r"'Pereira2018-encodng'\. Did you mean 'Pereira2018-encoding'\?") as caught:
         load_benchmark("Pereira2018-encodng")
     assert "Simulated2026-encoding" in caught.value.hint
+
+
+def test_schemes_are_those_of_the_splits():
+    from typing import get_args
+
+    from jaxscore.cards.parts import Scheme
+    from jaxscore.regression.splits import PROTOCOLS, SCHEMES
+
+    assert set(get_args(Scheme)) == {*SCHEMES, *PROTOCOLS, "blocks"}
+
+
+def test_a_card_extends_another(tmp_path):
+    (tmp_path / "base.toml").write_text(
+        'identifier = "base"\ntitle = "A"\nfollows = "B"\n[data]\nsource = "a.csv"\n'
+        '[splits]\nscheme = "shuffled"\nfolds = 4\n[regression]\nsolver = "ols"\n'
+        '[ceiling]\nkind = "none"\nsource = "raw"\n'
+    )
+    own = tmp_path / "own.toml"
+    own.write_text('identifier = "own"\nextends = "base"\n[splits]\nscheme = "contiguous"\n')
+    card = load_benchmark(own)
+    assert (card.identifier, card.title, card.splits.scheme, card.splits.folds) == ("own", "A", "contiguous", 4)
+    assert card.source() == str(tmp_path / "a.csv")
+    own.write_text('identifier = "own"\nextends = "Pereira2018-encodin"\n')
+    with pytest.raises(CardError, match="Pereira2018-encoding"):
+        load_benchmark(own)
+    (tmp_path / "base.toml").write_text('identifier = "base"\nextends = "own"\n')
+    own.write_text('identifier = "own"\nextends = "base"\n')
+    with pytest.raises(CardError, match="circle"):
+        load_benchmark(own)

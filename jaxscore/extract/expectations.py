@@ -208,13 +208,10 @@ def benchmark_lengths(model: LanguageModel, card: Card, *, offline: bool) -> lis
         FetchError: if the benchmark's data cannot be had.
         JaxscoreError: if the model cannot read them.
     """
-    from jaxscore.data.benchmark import contexts, load_assembly
-    from jaxscore.data.fetch import fetch
+    from jaxscore.data.material import load_material
+    from jaxscore.data.source import open_source
     from jaxscore.extract.activations import read_for
 
-    found = fetch(card.source(), sha256=card.data.sha256, offline=offline)
-    assembly, _ = load_assembly(card, found.path)
-    stimuli, ids = (assembly[name].values.astype(str).tolist() for name in ("sentence", "stimulus_id"))
-    labels = contexts(card, assembly).tolist()
-    reads = read_for(model, stimuli, ids, labels, card.context.reading(), card.pooling)
+    found = load_material(card, open_source(card, offline=offline))
+    reads = read_for(model, found.texts, found.ids, found.contexts, card.context.reading(), card.pooling)
     return [len(window.tokens) for window in reads.windows]

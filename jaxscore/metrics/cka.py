@@ -54,6 +54,13 @@ def linear_cka(
     return out
 
 
+def profile(x: Float[np.ndarray, "stimulus feature"]) -> Float[np.ndarray, " pair"]:
+    """The centred kernel at unit length: the dot product of two profiles is their biased CKA, or NaN."""
+    gram = _gram(x)
+    kernel = gram.held if gram.is_kernel else gram.held @ gram.held.T
+    return kernel.ravel() / _norm(gram, False)
+
+
 @dataclass(frozen=True)
 class _Gram:
     """K = Z Z' of centred features Z, held as Z where there are fewer features than stimuli, else as K."""

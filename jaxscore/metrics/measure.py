@@ -1,58 +1,104 @@
-"""The encoding metric: features of all layers -> responses of all neuroids, part by part (experiment by experiment)."""
+"""What a benchmark measures: features of all layers against responses, part by part (experiment by experiment)."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from jaxscore.errors import GridEdgeWarning
-from jaxscore.regression.crossval import CrossValidation, cross_validate
-from jaxscore.regression.estimators import Solver
+from jaxscore.metrics.comparisons import Comparison, Metric, Step, compare
+from jaxscore.regression.missing import patterns
 from jaxscore.regression.operators import Diagnosis
-from jaxscore.regression.splits import make_folds
+from jaxscore.regression.splits import Fold, make_folds
 
-Step = Callable[[str, int], None]
+LEAKING = ("shuffled", "shuffle-split")
+"""Schemes that put stimuli of one passage on both sides."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labels of the stimuli that folds are made by; None where the data have none.
+
+    Attributes:
+        count: how many stimuli.
+        groups: passages, which grouped folds keep whole.
+        classes: what the protocol's own scheme keeps whole or stratifies on.
+        values: what a scheme splits by value, such as the word.
+        runs: that blocks do not reach across.
+    """
+
+    count: int
+    groups: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    values: np.ndarray | None = None
+    runs: np.ndarray | None = None
+
+    def take(self, rows: Int[np.ndarray, " row"]) -> Rows:
+        """The labels of some of them."""
+        labels = (self.groups, self.classes, self.values, self.runs)
+        return Rows(len(rows), *(None if column is None else column[rows] for column in labels))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Choices of the cross-validated regression.
+    """What is computed, on which folds.
 
     Attributes:
-        scheme: of the folds.
-        folds: how many.
-        seed: of the folds.
-        solver: the regression.
+        metric: the comparison.
+        scheme: of the folds: a name of `regression.splits`, or "blocks": contiguous ones, with `trim` rows between
+            them and what is trained on.
+        folds: how many; None: as many as the scheme says.
+        seed: of the folds; None: the scheme's.
+        trim: rows between training and test blocks, and at both ends of a run; only for "blocks".
     """
 
+    metric: Metric
     scheme: str
-    folds: int
-    seed: int
-    solver: Solver
+    folds: int | None = None
+    seed: int | None = None
+    trim: int = 0
+
+    def split(self, rows: Rows) -> list[Fold]:
+        """The folds, as positions among the rows."""
+        if self.scheme == "blocks":
+            from jaxscore.regression.blocks import TrimmedBlocks
+
+            return make_folds(TrimmedBlocks(self.folds or 5, self.trim), rows.count, groups=rows.runs)
+        named = {"folds": self.folds, "seed": self.seed, "groups": rows.classes}
+        return make_folds(self.scheme, rows.count, values=rows.values, **named)
+
+    def beside(self, rows: Rows, folds: int) -> list[Fold] | None:
+        """For a scheme that leaks, as many folds that keep passages whole, if the data have that many."""
+        if self.scheme not in LEAKING or rows.groups is None or len(np.unique(rows.groups)) < 3:
+            return None
+        return make_folds("grouped", rows.count, folds=min(folds, len(np.unique(rows.groups))), groups=rows.groups)
 
 
 @dataclass
-class Encoding:
-    """Correlations on held-out stimuli; NaN where a neuroid is not in a part, or r is not defined.
+class Measured:
+    """Values on held-out stimuli; NaN where a target is not in a part, or its value is not defined.
+
+    A target is what one value belongs to: a neuroid (encoding), a unit of neuroids that are compared together (rdm,
+    cka), or a unit and a feature of the model (decoding); see `Comparison.targets`.
 
     Attributes:
-        r: [layer, part, fold, neuroid].
-        inner_r: the same for the aggregated neuroids, on inner folds only: see `CrossValidation.inner_r`.
-        grouped_r: None, or as `r` for the aggregated neuroids with folds grouped by passage.
+        r: [layer, part, fold, target].
+        inner_r: the same for the aggregated targets, without the fold's test stimuli: to choose a layer for the fold.
+        grouped_r: None, or as `r` for the aggregated targets, with folds that keep passages whole.
         stimuli: how many per part.
         neuroids: how many per part.
-        undefined: how many neuroids of a part have no r in some fold, per part.
+        undefined: how many targets of a part have no value in some fold, per part.
         diagnoses: of each layer, per part.
         notes: what the regression warned of.
     """
 
-    r: Float[np.ndarray, "layer part fold neuroid"]
+    r: Float[np.ndarray, "layer part fold target"]
     inner_r: Float[np.ndarray, "layer part fold aggregated"]
-    grouped_r: Float[np.ndarray, "layer part fold aggregated"] | None
+    grouped_r: Float[np.ndarray, "layer part grouped aggregated"] | None = None
     stimuli: dict[str, int] = field(default_factory=dict)
     neuroids: dict[str, int] = field(default_factory=dict)
     undefined: dict[str, int] = field(default_factory=dict)
@@ -65,62 +111,96 @@ def usable(Y: Float[np.ndarray, "stimulus neuroid"]) -> Bool[np.ndarray, " neuro
     return np.isfinite(Y).all(0)
 
 
-def encode(
+def measure(
     X: Sequence[Float[np.ndarray, "stimulus feature"]],
     Y: Float[np.ndarray, "stimulus neuroid"],
     parts: Mapping[str, np.ndarray],
-    aggregated: Bool[np.ndarray, " neuroid"],
+    units: Int[np.ndarray, " neuroid"],
+    aggregated: Bool[np.ndarray, " target"],
     protocol: Protocol,
+    rows: Rows,
     *,
-    groups: np.ndarray | None = None,
+    own_rows: bool = False,
     chunk: int | None = None,
     step: Step | None = None,
-) -> Encoding:
-    """Cross-validate every part by itself.
+) -> Measured:
+    """Compare features and responses in every part by itself.
 
     Args:
         X: features of each layer.
         Y: responses; a neuroid with NaN in a part is left out of that part.
         parts: rows of each part.
-        aggregated: the neuroids that the score is made of; inner folds and grouped folds are computed for them alone.
-        protocol: splits and regression.
-        groups: passage of each stimulus; with shuffled folds, the grouped score is computed beside.
+        units: code of the unit that each neuroid is part of, from 0.
+        aggregated: the targets that the score is made of; inner and grouped values are computed for them alone.
+        protocol: metric and splits.
+        rows: labels of the stimuli.
+        own_rows: keep neuroids with NaN: each has folds of the rows that it has.
         chunk: neuroids per product.
         step: as for `cross_validate`.
     """
-    layers, neuroids, count = len(X), Y.shape[1], int(aggregated.sum())
+    options = {"chunk": chunk, "step": step}
+    # whether a neuroid is in the aggregate: of a unit, any of its targets is
+    targets_of = np.arange(Y.shape[1]) if not protocol.metric.by_unit else units
+    share = len(aggregated) // (int(targets_of.max()) + 1)
+    scored = aggregated.reshape(-1, share).any(1)[targets_of]
     position = np.cumsum(aggregated) - 1
-    shape = (layers, len(parts), protocol.folds)
-    beside = protocol.scheme == "shuffled" and groups is not None
-    out = Encoding(
-        np.full((*shape, neuroids), np.nan, np.float32),
-        np.full((*shape, count), np.nan, np.float32),
-        np.full((*shape, count), np.nan, np.float32) if beside else None,
-    )
+    out: Measured | None = None
 
-    def run(rows: np.ndarray, present: np.ndarray, scheme: str, inner: np.ndarray | None) -> CrossValidation:
-        own = None if groups is None else groups[rows]
-        folds = make_folds(scheme, len(rows), folds=protocol.folds, seed=protocol.seed, groups=own)
-        options = {"groups": own, "inner": inner, "chunk": chunk, "step": step}
+    def run(rows_: np.ndarray, neuroids: np.ndarray, folds: list[Fold], inner: bool) -> Comparison:
+        groups = None if rows.groups is None else rows.groups[rows_]
+        wanted = scored[neuroids] if inner else None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GridEdgeWarning)
-            found = cross_validate([x[rows] for x in X], Y[np.ix_(rows, present)], folds, protocol.solver, **options)
-        out.notes.extend(str(warning.message) for warning in caught)
+            found = compare(
+                [x[rows_] for x in X], Y[np.ix_(rows_, neuroids)], units[neuroids], folds, protocol.metric,
+                inner=wanted, groups=groups, **options,
+            )  # fmt: skip
+        notes.extend(str(warning.message) for warning in caught)
         return found
 
-    for k, (name, rows) in enumerate(parts.items()):
-        present = np.flatnonzero(usable(Y[rows]))
-        scored = np.flatnonzero(aggregated[present])
-        target = position[present[scored]]
-        found = run(rows, present, protocol.scheme, scored)
-        out.r[:, k, :, present] = np.moveaxis(found.r, -1, 0)
-        out.inner_r[:, k, :, target] = np.moveaxis(found.inner_r, -1, 0)
-        if beside:
-            out.grouped_r[:, k, :, target] = np.moveaxis(run(rows, present[scored], "grouped", None).r, -1, 0)
-        out.stimuli[name], out.neuroids[name] = len(rows), len(present)
-        out.undefined[name] = int(np.isnan(found.r).any((0, 1)).sum())
-        out.diagnoses[name] = found.diagnoses
+    notes: list[str] = []
+    for k, (name, inside) in enumerate(parts.items()):
+        present = np.flatnonzero(np.isfinite(Y[inside]).any(0) if own_rows else usable(Y[inside]))
+        undefined, diagnoses = 0, []
+        for own, members in patterns(Y[np.ix_(inside, present)]) if len(present) else ():
+            here, neuroids = inside[own], present[members]
+            labels = rows.take(here)
+            folds = protocol.split(labels)
+            grouped = protocol.beside(labels, len(folds))
+            found = run(here, neuroids, folds, inner=True)
+            targets = neuroids[found.targets] if not protocol.metric.by_unit else found.targets
+            if out is None:
+                out = _empty(len(X), len(parts), len(folds), aggregated, None if grouped is None else len(grouped))
+            out.r[:, k, :, targets] = np.moveaxis(found.r, -1, 0)
+            kept = aggregated[targets]
+            out.inner_r[:, k, :, position[targets[kept]]] = np.moveaxis(found.inner_r[..., kept], -1, 0)
+            if grouped is not None and out.grouped_r is not None:
+                again = run(here, neuroids[scored[neuroids]], grouped, inner=False)
+                within = neuroids[scored[neuroids]][again.targets] if not protocol.metric.by_unit else again.targets
+                kept = aggregated[within]
+                place = position[within[kept]]
+                out.grouped_r[:, k, : len(grouped), place] = np.moveaxis(again.r[..., kept], -1, 0)
+            undefined += int(np.isnan(found.r).any((0, 1)).sum())
+            diagnoses.append(found.diagnoses)
+        if out is not None:
+            out.stimuli[name], out.neuroids[name], out.undefined[name] = len(inside), len(present), undefined
+            if any(diagnoses):
+                out.diagnoses[name] = [Diagnosis.together(own) for own in zip(*diagnoses, strict=True)]
+    out.notes = list(dict.fromkeys(notes))
     return out
+
+
+def _empty(layers: int, parts: int, folds: int, aggregated: np.ndarray, grouped: int | None) -> Measured:
+    count = int(aggregated.sum())
+
+    def blank(*shape: int) -> np.ndarray:
+        return np.full(shape, np.nan, np.float32)
+
+    return Measured(
+        blank(layers, parts, folds, len(aggregated)),
+        blank(layers, parts, folds, count),
+        None if grouped is None else blank(layers, parts, grouped, count),
+    )
 
 
 @dataclass(frozen=True)
@@ -130,7 +210,7 @@ class Choice:
     Attributes:
         layers: the layer chosen for each fold.
         layer: the one chosen most often (the lower one of a tie).
-        r: [part, fold, neuroid] of the chosen layers.
+        r: [part, fold, target] of the chosen layers.
     """
 
     layers: list[int]

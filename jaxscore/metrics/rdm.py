@@ -44,9 +44,14 @@ def rdm_similarity(
     layers, responses, sets = checked(X, Y, sets, least=3)
     out = np.empty((len(layers), len(sets)))
     for s, rows in enumerate(sets):
-        target = _unit_ranks(dissimilarities(responses[rows]))
-        out[:, s] = [_unit_ranks(dissimilarities(x[rows])) @ target for x in layers]
+        target = profile(responses[rows])
+        out[:, s] = [profile(x[rows]) @ target for x in layers]
     return out
+
+
+def profile(x: Float[np.ndarray, "stimulus feature"]) -> Float[np.ndarray, " pair"]:
+    """What stimuli look like to these features: the dot product of two profiles is their RDM similarity, or NaN."""
+    return _unit_ranks(dissimilarities(x))
 
 
 def dissimilarities(x: Float[np.ndarray, "stimulus feature"]) -> Float[np.ndarray, " pair"]:

@@ -79,6 +79,7 @@ def cross_validate(
     groups: Sequence | None = None,
     labels: Sequence | None = None,
     values: Sequence | None = None,
+    overlap: bool = False,
     delays: Sequence[int] | None = None,
     runs: Sequence | None = None,
     inner: Int[np.ndarray, " inner"] | None = None,
@@ -104,6 +105,7 @@ def cross_validate(
         groups: of the stimuli (passages, runs, subjects), for grouped folds, outer and inner.
         labels: class of the stimuli, for a splitter that stratifies; the stratified schemes take `groups` as well.
         values: of the stimuli, for schemes that split by value (nn-futrell): then one may be trained on and tested.
+        overlap: allow that in (train, test) pairs as well.
         delays: predict row t from the features of rows t - delay; before the first row of a run they are 0.
         runs: the run of each row, if delays must not reach from one into the next.
         inner: indices of the neuroids for which `inner_r` is computed as well.
@@ -133,8 +135,8 @@ def cross_validate(
     X, Y, axes = Labels.take(X, Y)
     X = check_features(X, Y)
     Y = check_responses(Y)
-    folds = make_folds(folds, len(Y), groups=groups, labels=labels, values=values)
-    folds = check_folds(folds, len(Y), overlap=values is not None)
+    folds = make_folds(folds, len(Y), groups=groups, labels=labels, values=values, overlap=overlap)
+    folds = check_folds(folds, len(Y), overlap=overlap or values is not None)
     if inner is not None and len(folds) < 3:
         raise DataError(f"{len(folds)} folds leave none to train on beside an outer and an inner one", "Use 3 or more.")
     groups = None if groups is None else np.asarray(groups)

@@ -93,6 +93,7 @@ def make_folds(
     labels: Sequence | np.ndarray | None = None,
     values: Sequence | np.ndarray | None = None,
     smallest: int = 2,
+    overlap: bool = False,
 ) -> list[Fold]:
     """Split `stimuli` rows into folds.
 
@@ -108,6 +109,7 @@ def make_folds(
         values: a value of every row, such as its word. The rows of a training or test set are then all rows with one of
             its values, so that a value found in both sets puts its rows on both sides, as "nn-futrell" does.
         smallest: how many stimuli a test set must have; 2 make a correlation, 1 a squared error.
+        overlap: allow a stimulus in both sets of a fold.
 
     Raises:
         JaxscoreError: if `scheme` is none of these, or a protocol is asked for another seed.
@@ -125,7 +127,7 @@ def make_folds(
         found = _named(scheme, stimuli, folds, seed, groups, labels)
     else:
         found = _taken(scheme, stimuli, groups, labels)
-    found = check_folds(found, stimuli, smallest=smallest)
+    found = check_folds(found, stimuli, smallest=smallest, overlap=overlap)
     if values is not None:
         found = [tuple(np.flatnonzero(np.isin(values, values[rows])) for rows in fold) for fold in found]
     if folds is not None and len(found) != folds:

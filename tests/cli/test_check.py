@@ -168,11 +168,11 @@ def test_time_of_a_benchmark(cli):
     time = about["time"]
     assert (time["tokens"], time["longest"]) == (sum(lengths), max(lengths))
     assert time["seconds"] == pytest.approx(expected.pass_flops(model.arch, lengths) / (0.6 * time["rate"]))
-    from jaxscore.data.benchmark import load_assembly
-    from jaxscore.data.fetch import fetch
+    from jaxscore.data.material import load_material
+    from jaxscore.data.source import open_source
 
-    assembly, _ = load_assembly(card, fetch(card.source()).path)
-    tokens = sum(len(model.tokenizer(text).input_ids) for text in assembly["sentence"].values.tolist())
+    texts = load_material(card, open_source(card)).texts
+    tokens = sum(len(model.tokenizer(text).input_ids) for text in texts)
     assert sum(lengths) == tokens  # a causal model reads every stimulus of a passage once
 
 

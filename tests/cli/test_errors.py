@@ -275,7 +275,7 @@ def _first_rows(count):
         (_card("data", source="other.csv"), ["other.csv is not a file"]),
         (_card("data", source="study.toml"), ["study.toml", ".csv", ".nc"]),
         (_card("data", sha256="0" * 64), ["study.csv", "expected sha256 " + "0" * 64, "got ", "Correct the hash"]),
-        (_set("item", [3], "s1"), ["1 stimulus ids occur more than once: s1"]),
+        (_set("item", [3], "s1"), ["column 'sentence'", "stimulus 's1' has 2 texts"]),
         (_set("a", [4], "high"), ["column 'a', row 5: 'high' is not a number"]),
         (_set("sentence", [0, 2], ""), ["column 'sentence' is empty in 2 rows: 1, 3"]),
         (_set(list("abcd"), [0], np.nan), ["no neuroid is left of 4: 4 have missing values"]),

@@ -26,7 +26,7 @@ SERVER = """
 import json, os, pathlib, resource, signal, sys, tempfile, threading, time, warnings
 import h5netcdf, jax, matplotlib.pyplot, transformers
 import jaxscore.cli.app, jaxscore.scoring, jaxscore.models.transformer, jaxscore.extract.passes
-import jaxscore.metrics.encoding, jaxscore.report.plots, jaxscore.data.benchmark
+import jaxscore.metrics.measure, jaxscore.report.plots, jaxscore.data.benchmark
 from jaxscore.report import plots
 from jaxscore.store.records import paths_of, save_result
 

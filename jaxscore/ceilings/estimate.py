@@ -1,0 +1,200 @@
+"""A ceiling computed from a benchmark's own responses, as one dataset: for a score, a table, a figure and the cache."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from jaxscore import __version__
+from jaxscore.ceilings.collect import Collected, collect, total
+from jaxscore.ceilings.pools import Plan
+from jaxscore.errors import DataError, JaxscoreError
+from jaxscore.metrics.aggregate import median_present
+from jaxscore.progress import Reporter
+
+if TYPE_CHECKING:
+    from jaxscore.cards import Card
+    from jaxscore.ceilings.extrapolation import Extrapolated
+    from jaxscore.data.material import Material
+    from jaxscore.metrics.measure import Protocol
+    from jaxscore.metrics.targets import Targets
+
+MOST_SUBJECTS = 10
+"""Up to so many subjects every subset is looked at."""
+
+
+def estimate(
+    card: Card, material: Material, targets: Targets, protocol: Protocol, reporter: Reporter | None = None
+) -> xr.Dataset:
+    """Compute the ceiling that a card asks for.
+
+    Args:
+        card: its ceiling says the method, its metric, splits and regression are those of the scores.
+        material: the responses.
+        targets: what values belong to; ceilings are of those that the score is made of.
+        protocol: of the scores.
+        reporter: receives the phases "pools" and "curves".
+
+    Returns:
+        `ceiling`, `error_low`, `error_high` (distances to the ends of a 95% interval, NaN where the method gives none)
+        [target] with neuroid_id and subject; for an extrapolation `points` [subject, size] and `curves` [curve, x].
+        Attributes: whole, whole_low, whole_high, method, seed, failed, notes (JSON).
+
+    Raises:
+        DataError: if the data do not have what the method needs: subjects, repetitions.
+    """
+    reporter = reporter or Reporter()
+    method = {
+        "extrapolation": _extrapolation,
+        "holdout": _holdout,
+        "split-half": _split_half,
+        "subject-halves": _subject_halves,
+    }[card.ceiling.method]
+    found = method(card, material, targets, protocol, reporter)
+    return found.assign_attrs(
+        benchmark=card.identifier, method=card.ceiling.method, seed=card.ceiling.seed, jaxscore=__version__
+    )
+
+
+def _arguments(card: Card, material: Material, targets: Targets, protocol: Protocol) -> tuple[Any, ...]:
+    """Responses, subjects, units, parts, protocol and labels of rows, as `collect` takes them."""
+    assembly = material.assembly
+    subjects = assembly["subject"].values.astype(str)
+    if len(set(subjects.tolist())) < 2:
+        raise DataError(
+            f"{card.identifier} has one subject, {subjects[0]!r}: nobody is predicted from others",
+            "With repetitions, use the method split-half; else give published ceilings.",
+        )
+    return assembly.values, subjects, targets.units, material.parts, protocol, material.rows
+
+
+def _scored(card: Card, targets: Targets) -> np.ndarray:
+    """The neuroids that the score is made of."""
+    mask = targets.aggregated(card)
+    if card.metric == "encoding":
+        return mask
+    return mask.reshape(int(targets.units.max()) + 1, -1).any(1)[targets.units]
+
+
+def _extrapolation(card, material, targets, protocol, reporter) -> xr.Dataset:
+    from jaxscore.ceilings.electrodes import collect_electrodes
+    from jaxscore.ceilings.extrapolation import extrapolate
+
+    asked, arguments = card.ceiling, _arguments(card, material, targets, protocol)
+    subjects, scored = len(set(arguments[1].tolist())), _scored(card, targets)
+    if asked.over == "electrodes":
+        with reporter.phase("pools") as step:
+            collected = collect_electrodes(
+                *arguments, seed=asked.seed, scored=scored, step=lambda _, amount: step(amount)
+            )
+    else:
+        if asked.subsets is None and subjects > MOST_SUBJECTS:
+            raise DataError(
+                f"{card.identifier} has {subjects} subjects: there are {2**subjects:,} subsets of them",
+                "Draw some: --subsets 10 --held-out 5 (card: ceiling.subsets, ceiling.held_out); or use holdout.",
+            )
+        Y, owners, _, parts, *_ = arguments
+        plan = Plan(asked.subsets, asked.held_out, asked.seed)
+        draws = {name: plan.draw(_present(Y[rows], owners)) for name, rows in parts.items()}
+        with reporter.phase("pools", total(draws)) as step:
+            collected = collect(*arguments, draws, scored=scored, step=lambda _, n: step(n))
+    with reporter.phase("curves", len(collected.targets)) as step:
+        found = extrapolate(collected, asked.bootstraps, asked.seed, step=lambda _, amount: step(amount))
+    return _laid_out(collected, found, targets, card)
+
+
+def _present(Y: np.ndarray, owners: np.ndarray) -> list[str]:
+    """Subjects who have responses in a part."""
+    return sorted(set(owners[np.isfinite(Y).all(0)].tolist()))
+
+
+def _laid_out(collected: Collected, found: Extrapolated, targets: Targets, card: Card) -> xr.Dataset:
+    """An extrapolation with its points and curves."""
+    from jaxscore.ceilings.curves import curve
+
+    whole, each = found.whole(), found.by_subject()
+    x = np.arange(0.0, max(2 * max(found.sizes), min(60.0, np.nan_to_num(whole.endpoint, nan=0.0))) + 1)
+    bootstraps = found.v0.shape[1]
+    v0, tau0 = (median_present(values, 0)[:, None] for values in (found.v0, found.tau0))
+    drawn = curve(x, v0, np.where(np.isnan(tau0), 1.0, tau0)) if bootstraps else np.zeros((0, len(x)))
+    names = targets.coords["neuroid_id"].astype(str)
+    width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
+    return xr.Dataset(
+        {
+            "ceiling": ("target", found.center),
+            "error_low": ("target", found.error_low),
+            "error_high": ("target", found.error_high),
+            "endpoint": ("target", found.endpoint),
+            "points": (("subject", "size"), np.stack([points for _, points in each.values()])),
+            "curves": (("bootstrap", "x"), drawn),
+        },
+        {
+            "neuroid_id": ("target", names[found.targets * width]),
+            "target_subject": ("target", found.subjects.astype(str)),
+            "subject": list(each),
+            "size": list(found.sizes),
+            "x": x,
+        },
+        {
+            "whole": whole.center,
+            "whole_low": whole.error_low,
+            "whole_high": whole.error_high,
+            "endpoint": whole.endpoint,
+            "failed": found.failed,
+            "notes": json.dumps(collected.notes),
+            "over": card.ceiling.over,
+        },
+    )
+
+
+def _holdout(card, material, targets, protocol, reporter) -> xr.Dataset:
+    from jaxscore.ceilings.holdout import holdout
+
+    arguments = _arguments(card, material, targets, protocol)
+    count = len(material.parts) * len(set(arguments[1].tolist()))
+    with reporter.phase("pools", count) as step:
+        found = holdout(*arguments, scored=_scored(card, targets), step=lambda _, amount: step(amount))
+    names = targets.coords["neuroid_id"].astype(str)
+    width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
+    out = _plain(found.r, names[found.targets * width], found.subjects.astype(str), found.center)
+    return out.assign_attrs(whole_low=found.error, whole_high=found.error)
+
+
+def _split_half(card, material, targets, protocol, reporter) -> xr.Dataset:
+    from jaxscore.ceilings.split_half import split_half
+
+    if material.repetitions is None:
+        raise DataError(
+            f"{card.identifier} has no repetitions: nothing can be split into halves",
+            "Name the column that tells presentations of one stimulus apart: data.repetition.",
+        )
+    if card.metric != "encoding":
+        raise JaxscoreError(f"Halves of repetitions are no ceiling of {card.metric}", "Use extrapolation or holdout.")
+    with reporter.phase("halves"):
+        values = split_half(material.repetitions, splits=card.ceiling.splits, seed=card.ceiling.seed)
+    names, subjects = (targets.coords[name].astype(str) for name in ("neuroid_id", "subject"))
+    scored = targets.aggregated(card)
+    return _plain(values, names, subjects, float(median_present(values[scored], 0)))
+
+
+def _subject_halves(card, material, targets, protocol, reporter) -> xr.Dataset:
+    from jaxscore.ceilings.subject_halves import subject_halves
+
+    with reporter.phase("halves"):
+        found = subject_halves(material.everything.values, splits=card.ceiling.splits, seed=card.ceiling.seed)
+    names = targets.coords["neuroid_id"].astype(str)[:1]
+    return _plain(np.array([found.ceiling]), names, names, found.ceiling)
+
+
+def _plain(values: np.ndarray, names: np.ndarray, subjects: np.ndarray, whole: float) -> xr.Dataset:
+    """Ceilings without curves."""
+    nothing = np.full(len(values), np.nan)
+    data = {"ceiling": values, "error_low": nothing, "error_high": nothing}
+    return xr.Dataset(
+        {name: ("target", column) for name, column in data.items()},
+        {"neuroid_id": ("target", names), "target_subject": ("target", subjects)},
+        {"whole": whole, "whole_low": np.nan, "whole_high": np.nan, "failed": 0, "notes": "[]"},
+    )
