@@ -1,23 +1,19 @@
-"""Assemblies on disk: presentation x neuroid responses with their coordinates, in the NetCDF that both pipelines write.
-
-The file holds one variable; each coordinate is a plain 1-D variable on one of the two dimensions. Attributes are text
-and numbers to be read, never acted on: some files name a Python class in theirs.
-"""
+"""Assemblies: presentation x neuroid responses with their coordinates, in the NetCDF that both pipelines write."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from jaxscore.data.fetch import atomic_path
-from jaxscore.errors import DataError, StoreError
+from jaxscore.data.netcdf import check_numbers, read_array, write_array
+from jaxscore.errors import DataError
 
 DIMS = ("presentation", "neuroid")
-MAIN_VARIABLES = ("data", "__xarray_dataarray_variable__")
+SUBJECT_DIMS = ("subject", "subjects")  # reading times have subjects where others have neuroids
 OLD_NAMES = {"image_id": "stimulus_id"}
 RELATIVE_RANGE = 1e-12  # a neuroid that varies by less than this share of its size is constant up to round-off
 LAYOUT_HINT = (
@@ -43,33 +39,28 @@ def read_assembly(path: str | Path) -> xr.DataArray:
     """Read an assembly written by either of the two pipelines, or by `write_assembly`.
 
     Args:
-        path: NetCDF4 file with a variable `data` or `__xarray_dataarray_variable__`.
+        path: NetCDF4 file with a variable `data` or `__xarray_dataarray_variable__`, or with one variable only.
 
     Returns:
         Responses [presentation, neuroid] in the file's float type, coordinates as plain 1-D arrays (text as str),
-        attributes as they are in the file. `image_id` is read as `stimulus_id`.
+        attributes as they are in the file. `image_id` is read as `stimulus_id`. Where the file has subjects in the
+        place of neuroids, each is one, and `subject_id` also its `neuroid_id`.
 
     Raises:
         DataError: the file is not such a file; names file, variable and reason.
     """
-    main, dataset = _load(Path(path))
-    promoted = [
-        name for name, v in dataset.data_vars.items() if name != main and v.ndim == 1 and set(v.dims) < set(DIMS)
-    ]
-    assembly = dataset.set_coords(promoted)[main]
-    absent = [dim for dim in DIMS if dim not in assembly.dims]
-    if absent or assembly.ndim != len(DIMS):
-        reason = f"the dimensions are ({', '.join(map(str, assembly.dims))}), expected (presentation, neuroid)"
-        raise DataError(f"{path}: variable '{main}': {reason}.", LAYOUT_HINT)
-    if not np.issubdtype(assembly.dtype, np.number) or np.issubdtype(assembly.dtype, np.complexfloating):
-        raise DataError(f"{path}: variable '{main}' holds {assembly.dtype}, expected real numbers.", LAYOUT_HINT)
+    array = read_array(path)
+    name = f"{path}: variable '{array.name}'"
+    check_numbers(array, name)
+    assembly = _subjects_as_neuroids(array)
+    if set(assembly.dims) != set(DIMS):
+        raise DataError(f"{name}: the dimensions are ({_dims(array)}), expected (presentation, neuroid).", LAYOUT_HINT)
     if not np.issubdtype(assembly.dtype, np.floating):
         assembly = assembly.astype(np.float64)
-    assembly = assembly.transpose(*DIMS)
     renamed = {old: new for old, new in OLD_NAMES.items() if old in assembly.coords and new not in assembly.coords}
-    assembly = _with_text(assembly.rename(renamed)).drop_encoding()
-    _require_stimulus_id(assembly, f"{path}: variable '{main}'")
-    return assembly.assign_attrs({**dataset.attrs, **assembly.attrs})
+    assembly = assembly.transpose(*DIMS).rename(renamed)
+    _require_ids(assembly, name)
+    return assembly
 
 
 def write_assembly(assembly: xr.DataArray, path: str | Path) -> None:
@@ -84,39 +75,24 @@ def write_assembly(assembly: xr.DataArray, path: str | Path) -> None:
         StoreError: the file cannot be written.
     """
     _check_layout(assembly, f"the assembly for {path}")
-    grouped = [dim for dim in DIMS if dim in assembly.indexes and assembly.indexes[dim].nlevels > 1]
-    plain = _with_text(assembly.reset_index(grouped)).transpose(*DIMS).drop_encoding()
-    dataset = plain.to_dataset(name=MAIN_VARIABLES[0]).assign_attrs(plain.attrs)
-    encoding = {MAIN_VARIABLES[0]: {"zlib": True, "shuffle": True, "complevel": 4}}
-    try:
-        # in memory first: the HDF5 library can crash the process after a write that the disk refused
-        content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path} cannot be written: {error}", "Attributes must be text or numbers.") from error
-    try:
-        with atomic_path(Path(path)) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror or error}. What was there before is untouched."
-        raise StoreError(message, "Free some space or check the permissions.") from error
+    write_array(assembly.transpose(*DIMS), path)
 
 
-def read_score(path: str | Path) -> float:
-    """Read a ceiling or score: a file whose one variable has no dimension.
+def with_multiindex(assembly: xr.DataArray) -> xr.DataArray:
+    """Return an assembly whose coordinates are the levels of one MultiIndex on each dimension.
 
-    Raises:
-        DataError: the file holds no such variable, or its value is not a finite number.
+    So `assembly.sel(experiment="384sentences")` works as it does with either pipeline's own classes.
+
+    Args:
+        assembly: any array with plain 1-D coordinates, as `read_assembly` returns it.
     """
-    main, dataset = _load(Path(path))
-    value = dataset[main]
-    if value.ndim or not np.issubdtype(value.dtype, np.number):
-        shape = dict(value.sizes) or value.dtype
-        raise DataError(
-            f"{path}: variable '{main}' is {shape}, expected one number.", "Give the file of a single score."
-        )
-    if not np.isfinite(value.item()):
-        raise DataError(f"{path}: variable '{main}' is {value.item()}.", "A ceiling must be a finite number.")
-    return float(value.item())
+    for dim in assembly.dims:
+        levels = {name: c.values for name, c in assembly.coords.items() if c.dims == (dim,) and name != dim}
+        if levels:
+            index = pd.MultiIndex.from_arrays(list(levels.values()), names=list(levels))
+            assembly = assembly.drop_vars([dim, *levels], errors="ignore")
+            assembly = assembly.assign_coords(xr.Coordinates.from_pandas_multiindex(index, dim))
+    return assembly
 
 
 def check_assembly(assembly: xr.DataArray, name: str) -> None:
@@ -130,8 +106,10 @@ def check_assembly(assembly: xr.DataArray, name: str) -> None:
     empty = [dim for dim in DIMS if assembly.sizes[dim] == 0]
     if empty:
         raise DataError(f"{name} has no {' and no '.join(empty)}.", "Check what it was selected by.")
-    ids, counts = np.unique(assembly["stimulus_id"].values, return_counts=True)
-    if (repeated := ids[counts > 1]).size:
+    ids = pd.Index(assembly["stimulus_id"].values, dtype=object)
+    if absent := int(ids.isna().sum()):
+        raise DataError(f"{name}: {absent} presentations have no stimulus id.", "Give each presentation its own.")
+    if (repeated := ids[ids.duplicated(keep=False)].unique()).size:
         raise DataError(
             f"{name}: {repeated.size} stimulus ids occur more than once: {some(repeated)}.",
             "Give each presentation its own stimulus id; average repetitions beforehand.",
@@ -157,7 +135,8 @@ def drop_unusable(assembly: xr.DataArray, name: str = "the assembly") -> tuple[x
     high = assembly.max("presentation", skipna=False).values
     finite = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(finite, low, 0), np.where(finite, high, 1)
-    constant = finite & (high - low <= RELATIVE_RANGE * np.maximum(abs(low), abs(high)))
+    with np.errstate(over="ignore"):  # a range beyond the largest number is infinite, which is not constant
+        constant = finite & (high - low <= RELATIVE_RANGE * np.maximum(abs(low), abs(high)))
     has_ids = "neuroid_id" in assembly.coords
     ids = (assembly["neuroid_id"].values if has_ids else np.arange(finite.size)).astype(str)
     dropped = Dropped(ids[~finite].tolist(), ids[constant].tolist())
@@ -174,44 +153,36 @@ def some(values: np.ndarray | list, limit: int = 5) -> str:
     return ", ".join(map(str, values[:limit])) + (f" and {len(values) - limit} more" if len(values) > limit else "")
 
 
-def _load(path: Path) -> tuple[Hashable, xr.Dataset]:
-    """Return the name of the main variable and the whole file, in memory."""
-    if not path.is_file():
-        raise DataError(f"{path} is not a file.", "Check the path.")
-    try:
-        with xr.open_dataset(path, engine="h5netcdf", decode_times=False, phony_dims="access") as dataset:
-            dataset = dataset.load()
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        # broken files show themselves by any of these
-        raise DataError(f"{path} cannot be read as NetCDF4: {error}.", LAYOUT_HINT) from error
-    main = next((name for name in MAIN_VARIABLES if name in dataset.data_vars), None)
-    if main is None:
-        has = some(list(dataset.data_vars)) or "none"
-        raise DataError(f"{path} has no variable {' or '.join(MAIN_VARIABLES)}; its variables: {has}.", LAYOUT_HINT)
-    return main, dataset
+def _subjects_as_neuroids(array: xr.DataArray) -> xr.DataArray:
+    """Return an array whose dimension of subjects, where it has one, is called neuroid."""
+    found = [dim for dim in SUBJECT_DIMS if dim in array.dims]
+    if not found or "neuroid" in array.dims or "neuroid" in array.coords:
+        return array
+
+    def renamed(variable: xr.Variable) -> xr.Variable:
+        dims = ["neuroid" if dim == found[0] else dim for dim in variable.dims]
+        return xr.Variable(dims, variable.values, variable.attrs)
+
+    coords = {name: renamed(coordinate.variable) for name, coordinate in array.coords.items()}
+    ids = [name for name in ("subject_id", *SUBJECT_DIMS) if name in coords and coords[name].dims == ("neuroid",)]
+    if ids:
+        coords.setdefault("neuroid_id", coords[ids[0]])
+    return xr.DataArray(renamed(array.variable), coords, name=array.name, attrs=array.attrs)
 
 
 def _check_layout(assembly: xr.DataArray, name: str) -> None:
     if set(assembly.dims) != set(DIMS):
-        dims = ", ".join(map(str, assembly.dims))
-        raise DataError(f"{name} has the dimensions ({dims}).", "Expected (presentation, neuroid).")
-    _require_stimulus_id(assembly, name)
+        raise DataError(f"{name} has the dimensions ({_dims(assembly)}).", "Expected (presentation, neuroid).")
+    _require_ids(assembly, name)
 
 
-def _require_stimulus_id(assembly: xr.DataArray, name: str) -> None:
+def _require_ids(assembly: xr.DataArray, name: str) -> None:
     if "stimulus_id" not in assembly.coords or assembly["stimulus_id"].dims != ("presentation",):
         has = ", ".join(map(str, assembly.coords)) or "none"
         raise DataError(f"{name} has no coordinate stimulus_id on presentation; its coordinates: {has}.", LAYOUT_HINT)
+    if "neuroid_id" in assembly.coords and assembly["neuroid_id"].dims != ("neuroid",):
+        raise DataError(f"{name}: neuroid_id is on ({_dims(assembly['neuroid_id'])}), expected (neuroid).", LAYOUT_HINT)
 
 
-def _with_text(assembly: xr.DataArray) -> xr.DataArray:
-    """Return the assembly with coordinates of bytes decoded."""
-    decoded = {}
-    for name, coordinate in assembly.coords.items():
-        values = coordinate.values
-        if values.dtype.kind == "S":
-            decoded[name] = (coordinate.dims, np.char.decode(values, "utf-8"))
-        elif values.dtype.kind == "O" and any(isinstance(value, bytes) for value in values.flat):
-            text = [value.decode("utf-8") if isinstance(value, bytes) else value for value in values.flat]
-            decoded[name] = (coordinate.dims, np.array(text, dtype=object).reshape(values.shape))
-    return assembly.assign_coords(decoded)
+def _dims(array: xr.DataArray) -> str:
+    return ", ".join(map(str, array.dims))

@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from data.toys import toy_assembly
 
-from jaxscore.data.assemblies import check_assembly, drop_unusable, read_assembly, read_score, write_assembly
-from jaxscore.errors import DataError, StoreError
+from jaxscore.data.assemblies import check_assembly, drop_unusable, read_assembly, with_multiindex, write_assembly
+from jaxscore.errors import DataError
 
 PEER = Path(__file__).resolve().parents[2] / "../shared/data/peer_netcdf"
 needs_peer = pytest.mark.skipif(not PEER.is_dir(), reason="needs ../shared/data/peer_netcdf")
@@ -19,22 +20,7 @@ needs_peer = pytest.mark.skipif(not PEER.is_dir(), reason="needs ../shared/data/
 
 @pytest.fixture
 def assembly() -> xr.DataArray:
-    values = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
-    values[1, 2] = np.nan
-    return xr.DataArray(
-        values,
-        dims=("presentation", "neuroid"),
-        coords={
-            "stimulus_id": ("presentation", ["e.0", "e.1", "e.2", "e.3"]),
-            "sentence": ("presentation", np.array(["A b.", "Où est-il ?", "c", ""], dtype=object)),
-            "passage_index": ("presentation", np.array([1, 1, 2, 2], dtype=np.uint8)),
-            "neuroid_id": ("neuroid", ["1.0", "1.1", "2.0"]),
-            "subject": ("neuroid", ["1", "1", "2"]),
-            "filter_strategy": ("neuroid", [np.nan, 1.0, np.nan]),
-        },
-        name="data",
-        attrs={"identifier": "Toy", "class_module": "os", "class_name": "system", "stimulus_set": "s3:toy-set.csv"},
-    )
+    return toy_assembly()
 
 
 @needs_peer
@@ -70,12 +56,6 @@ def test_peer_assembly_by_experiment():
 
 
 @needs_peer
-def test_peer_score():
-    with h5py.File(PEER / "peer_written_score.nc") as file:
-        assert read_score(PEER / "peer_written_score.nc") == file["data"][()]
-
-
-@needs_peer
 def test_peer_file_survives_writing(tmp_path):
     got = read_assembly(PEER / "peer_written.nc")
     write_assembly(got, tmp_path / "again.nc")
@@ -90,16 +70,6 @@ def test_round_trip(assembly, tmp_path):
     assert all(isinstance(value, str) for name in ("sentence", "subject") for value in got[name].values)
     assert got["passage_index"].dtype == np.uint8
     assert os.listdir(tmp_path) == ["toy.nc"]
-
-
-def test_layout_on_disk(assembly, tmp_path):
-    write_assembly(assembly, tmp_path / "toy.nc")
-    with h5py.File(tmp_path / "toy.nc") as file:
-        data = file["data"]
-        assert (data.compression, data.shuffle, data.dtype) == ("gzip", True, np.float32)
-        assert set(data.attrs["coordinates"].split()) == set(assembly.coords)
-        assert h5py.check_string_dtype(file["sentence"].dtype).length is None
-        assert all(file[name].ndim == 1 for name in assembly.coords)
 
 
 def test_multi_index_and_order_of_dimensions(assembly, tmp_path):
@@ -123,6 +93,60 @@ def test_attributes_are_only_text(assembly, tmp_path):
     attributes = read_assembly(tmp_path / "toy.nc").attrs
     assert attributes["class_module"] == "os"
     assert attributes["stimulus_set"] == "s3:toy-set.csv"
+
+
+def test_only_variable_by_any_name(assembly, tmp_path):
+    """Which is what the peers' loaders read."""
+    assembly.to_dataset(name="responses").to_netcdf(tmp_path / "toy.nc", engine="h5netcdf")
+    xr.testing.assert_equal(read_assembly(tmp_path / "toy.nc"), assembly)
+
+
+@pytest.mark.parametrize(
+    ("dim", "name"), [("subject", "subject_id"), ("subjects", "subject_id"), ("subject", "subject")]
+)
+def test_subjects_in_the_place_of_neuroids(dim, name, tmp_path):
+    """Reading times: both pipelines store [presentation, subject]."""
+    times = xr.DataArray(
+        [[300.0, np.nan], [250.0, 400.0]],
+        {"stimulus_id": ("presentation", [1, 2]), "word": ("presentation", ["If", "you"]), "correct": (dim, [5, 6])},
+        ("presentation", dim),
+        attrs={"identifier": "Futrell2018"},
+    ).assign_coords({name: (dim, ["A1", "A2"])})
+    times.to_dataset(name="data").to_netcdf(tmp_path / "times.nc", engine="h5netcdf")
+    got = read_assembly(tmp_path / "times.nc")
+    assert got.dims == ("presentation", "neuroid")
+    np.testing.assert_array_equal(got.values, times.values)
+    for each in (name, "neuroid_id"):
+        assert got[each].dims == ("neuroid",)
+        assert got[each].values.tolist() == ["A1", "A2"]
+    assert got["correct"].dims == ("neuroid",)
+    assert got.attrs == {"identifier": "Futrell2018"}
+    write_assembly(got, tmp_path / "again.nc")
+    xr.testing.assert_identical(read_assembly(tmp_path / "again.nc"), got)
+
+
+def test_neuroid_ids_of_a_file_are_kept(assembly, tmp_path):
+    renamed = assembly.drop_vars("subject").rename(neuroid="subject").assign_coords(subject_id=("subject", list("xyz")))
+    renamed.to_dataset(name="data").to_netcdf(tmp_path / "times.nc", engine="h5netcdf")
+    assert read_assembly(tmp_path / "times.nc")["neuroid_id"].values.tolist() == ["1.0", "1.1", "2.0"]
+
+
+def test_levels(assembly, tmp_path):
+    grouped = with_multiindex(assembly)
+    assert grouped.indexes["presentation"].names == ["stimulus_id", "sentence", "passage_index"]
+    assert grouped.indexes["neuroid"].names == ["neuroid_id", "subject", "filter_strategy"]
+    assert grouped.sel(subject="1").shape == (4, 2)
+    assert grouped.sel(passage_index=2, neuroid_id="1.1").size == 2
+    assert grouped.sel(stimulus_id="e.2", subject="2").values.item() == assembly.values[2, 2]
+    again = with_multiindex(grouped)
+    assert again.indexes["neuroid"].names == grouped.indexes["neuroid"].names
+    xr.testing.assert_identical(again.reset_index(again.dims), assembly)
+    write_assembly(grouped, tmp_path / "toy.nc")
+    xr.testing.assert_identical(read_assembly(tmp_path / "toy.nc"), assembly)
+    single = with_multiindex(assembly.drop_vars(["sentence", "passage_index"]))
+    assert single.indexes["presentation"].names == ["stimulus_id"]
+    write_assembly(single, tmp_path / "toy.nc")
+    assert read_assembly(tmp_path / "toy.nc")["stimulus_id"].values.tolist() == ["e.0", "e.1", "e.2", "e.3"]
 
 
 def test_whole_numbers_become_float64(assembly, tmp_path):
@@ -153,8 +177,9 @@ def test_malformed_files(assembly, tmp_path):
 
 def test_malformed_variables(assembly, tmp_path):
     path = tmp_path / "bad.nc"
-    assembly.to_dataset(name="responses").to_netcdf(path, engine="h5netcdf")
-    assert "its variables: responses" in _rejected(path)
+    two = assembly.to_dataset(name="responses").assign(more=assembly)
+    two.to_netcdf(path, engine="h5netcdf")
+    assert "its variables: responses, more" in _rejected(path)
     assembly.isel(neuroid=0, drop=True).to_netcdf(path, engine="h5netcdf")
     assert "the dimensions are (presentation)" in _rejected(path)
     assembly.drop_vars("stimulus_id").to_netcdf(path, engine="h5netcdf")
@@ -163,46 +188,32 @@ def test_malformed_variables(assembly, tmp_path):
     assert "expected real numbers" in _rejected(path)
 
 
-def test_malformed_scores(assembly, tmp_path):
-    for value, expected in ((assembly, "expected one number"), (xr.DataArray(np.nan), "is nan")):
-        value.rename("data").to_netcdf(tmp_path / "score.nc", engine="h5netcdf")
-        with pytest.raises(DataError, match=expected):
-            read_score(tmp_path / "score.nc")
+def test_ids_on_the_wrong_dimension(assembly, tmp_path):
+    path = tmp_path / "bad.nc"
+    wrong = assembly.drop_vars("neuroid_id").assign_coords(neuroid_id=("presentation", list("abcd")))
+    wrong.to_netcdf(path, engine="h5netcdf")
+    assert "neuroid_id is on (presentation), expected (neuroid)" in _rejected(path)
+    assembly.expand_dims(time_bin=2).to_netcdf(path, engine="h5netcdf")
+    assert "the dimensions are (time_bin, presentation, neuroid)" in _rejected(path)
 
 
-def test_failed_writing_keeps_the_old_file(assembly, tmp_path):
-    path = tmp_path / "toy.nc"
+def test_text_that_is_no_text(assembly, tmp_path):
+    path = tmp_path / "bad.nc"
     write_assembly(assembly, path)
-    with pytest.raises(DataError, match="'bad'"):
-        write_assembly(assembly.assign_attrs(bad={"a": 1}), path)
-    with pytest.raises(DataError, match="dimensions"):
-        write_assembly(assembly.isel(neuroid=0), path)
-    xr.testing.assert_identical(read_assembly(path), assembly)
-    assert os.listdir(tmp_path) == ["toy.nc"]
-    with pytest.raises(StoreError, match="cannot be written"):
-        write_assembly(assembly, path / "below_a_file.nc")
-
-
-def test_disk_that_refuses_more(assembly, tmp_path):
-    """A real failure in the middle of the file: the system refuses to let it grow past 4 kB."""
-    resource = pytest.importorskip("resource")
-    path = tmp_path / "toy.nc"
-    write_assembly(assembly, path)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        with pytest.raises(StoreError, match=r"File too large. What was there before is untouched"):
-            write_assembly(xr.concat([assembly] * 500, dim="presentation"), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    xr.testing.assert_identical(read_assembly(path), assembly)
-    assert os.listdir(tmp_path) == ["toy.nc"]
+    with h5py.File(path, "r+") as file:
+        file["sentence"][1] = b"caf\xe9"
+    message = _rejected(path)
+    assert "'utf-8' codec can't decode byte 0xe9" in message
+    assert "variable 'sentence'" in message
 
 
 def test_check_assembly(assembly):
     check_assembly(assembly, "toy")
     with pytest.raises(DataError, match=r"toy: 2 stimulus ids occur more than once: 3, 7\."):
         check_assembly(assembly.assign_coords(stimulus_id=("presentation", [3, 7, 7, 3])), "toy")
+    absent = assembly.assign_coords(stimulus_id=("presentation", np.array(["a", "b", None, "c"], dtype=object)))
+    with pytest.raises(DataError, match=r"toy: 1 presentations have no stimulus id"):
+        check_assembly(absent, "toy")
     with pytest.raises(DataError, match="toy has no neuroid"):
         check_assembly(assembly.isel(neuroid=[]), "toy")
     with pytest.raises(DataError, match="toy has no coordinate stimulus_id"):
