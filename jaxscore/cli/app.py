@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jaxscore import __version__
-from jaxscore.cli import check, extract, ls, run, show
+from jaxscore.cli import cache, ceiling, check, extract, fetch, ls, perplexity, run, show
 from jaxscore.cli.compilation import keep_compilations
 from jaxscore.errors import JaxscoreError
 
@@ -25,6 +25,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("ceiling")(ceiling.ceiling)
+app.command("fetch")(fetch.fetch)
+app.command("perplexity")(perplexity.perplexity)
+app.add_typer(cache.app, name="cache")
 app.command("extract")(extract.extract)
 app.command("check")(check.check)
 app.command("ls")(ls.ls)

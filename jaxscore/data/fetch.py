@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import urllib.parse
 import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from jaxscore.data.remote import ALTERNATIVES, open_url
+from jaxscore.data.cache_lock import alone
+from jaxscore.data.cache_paths import atomic_path, cached_path, default_cache, disk, place, short_name
+from jaxscore.data.download import Part, Progress, downloaded, unfinished
+from jaxscore.data.download_hub import SCHEME, hub_file
+from jaxscore.data.remote import ALTERNATIVES, Patience
 from jaxscore.errors import DataError, FetchError
 
-Progress = Callable[[str, int, int | None], None]
-
-CHUNK = 1 << 20
+__all__ = ["Fetched", "atomic_path", "cached_path", "default_cache", "fetch"]
 
 
 @dataclass(frozen=True)
@@ -43,22 +41,6 @@ class Fetched:
     url: str
 
 
-def default_cache() -> Path:
-    """Return the cache folder: `JAXSCORE_CACHE` if set, else the user's cache folder. Creates nothing."""
-    if chosen := os.environ.get("JAXSCORE_CACHE"):
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("jaxscore"))
-
-
-def cached_path(url: str, cache: Path | None = None) -> Path:
-    """Return where the file of `url` lies in the cache, whether or not it is there."""
-    base = urllib.parse.urlsplit(url, allow_fragments=False).path.rsplit("/", 1)[-1]
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", base)[-100:]
-    return (cache or default_cache()) / "data" / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{name}"
-
-
 def fetch(
     url: str,
     *,
@@ -67,19 +49,22 @@ def fetch(
     offline: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
+    patience: Patience | None = None,
 ) -> Fetched:
     """Return the file behind a url, from the cache where it is there.
 
     Without a given hash the first download is trusted and its sha256 recorded; whatever differs later is an error.
 
     Args:
-        url: `s3://bucket/key[?versionId=...]`, `https://...`, `http://...`, `file://...` or a local path. S3 is read
-            unsigned unless `JAXSCORE_S3_SIGNED=1`. A local file is used where it lies.
+        url: `s3://bucket/key[?versionId=...]`, `https://...`, `http://...`, `hf://datasets/OWNER/NAME[@REVISION]/PATH`,
+            `file://...` or a local path. S3 is read unsigned unless `JAXSCORE_S3_SIGNED=1`, which uses the credentials
+            that boto3 finds (environment, profile). The hub's files stay in its own cache, local ones where they lie.
         sha256: expected hash, hexadecimal.
         sha1: expected hash, hexadecimal.
         offline: answer from the cache or not at all.
         cache: cache folder; `default_cache()` if None.
         progress: called with (name, bytes received, bytes in all if known) as a download goes on.
+        patience: time limits and tries.
 
     Raises:
         FetchError: the file cannot be had (absent, denied, no network, offline, truncated) or cannot be saved.
@@ -88,39 +73,47 @@ def fetch(
     if (local := _local_path(url)) is not None:
         if not local.is_file():
             raise FetchError(f"{url} is not a file on this machine.", "Check the path.")
-        with _disk(local):
+        with disk(local):
             return Fetched(local, _verified(local, url, sha256, sha1), None, url)
     path = cached_path(url, cache)
-    with _disk(path):
+    if url.startswith(SCHEME):
+        where, commit = hub_file(url, offline=offline, progress=progress)
+        with disk(path):
+            fetched = Fetched(where, _verified(where, url, sha256, sha1), commit, url)
+            return fetched if sha256 or sha1 else _recorded(path, fetched)
+    with disk(path):
         if path.is_file() and (cached := _from_cache(path, url, sha256, sha1, offline)):
             return cached
         if offline:
             hint = f"Type the command without --offline once to fetch it. {ALTERNATIVES}"
             raise FetchError(f"{url} is not in the cache ({path.parent}) and --offline forbids fetching it.", hint)
-        with atomic_path(path) as temporary:
-            etag = _download(url, temporary, progress)
-            fetched = Fetched(path, _verified(temporary, url, sha256, sha1), etag, url)
-            if not (sha256 or sha1):
-                _compare_with_record(fetched)
-            _write_record(fetched)
-        return fetched
+        return _bring(path, url, sha256, sha1, progress, patience or Patience())
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`: synced and renamed to `path` at the end, removed after an error.
-
-    Whoever is killed in between leaves `path` as it was. The folder is made where it is missing.
-    """
+def _bring(
+    path: Path, url: str, sha256: str | None, sha1: str | None, progress: Progress | None, patience: Patience
+) -> Fetched:
+    """Download a file to its place, or wait until another process has."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with alone(path, stall=patience.stall, watch=partial(_arriving, path, progress)) as only:
+        if path.is_file() and (cached := _from_cache(path, url, sha256, sha1, offline=False)):
+            return cached
+        with downloaded(url, path, alone=only, patience=patience, progress=progress) as (part, etag):
+            fetched = Fetched(path, _received(part, url, sha256, sha1), etag, url)
+            if sha256 or sha1:
+                _write_record(path, fetched)
+            else:
+                _recorded(path, fetched)
+            place(part.path, path)
+    return fetched
+
+
+def _arriving(path: Path, progress: Progress | None) -> int:
+    """Bytes that another process has of a file; reported as if they were ours."""
+    size = sum(Part(part).size() for part in unfinished(path))
+    if progress and size:
+        progress(short_name(path), size, None)
+    return size
 
 
 def _local_path(url: str) -> Path | None:
@@ -145,6 +138,31 @@ def _verified(path: Path, url: str, sha256: str | None, sha1: str | None) -> str
     return got
 
 
+def _received(part: Part, url: str, sha256: str | None, sha1: str | None) -> str:
+    """The same for what has just come."""
+    try:
+        return _verified(part.path, url, sha256, sha1)
+    except DataError as error:
+        if not part.resumed:
+            raise
+        hint = "It went on from an unfinished download, which is thrown away now: try again."
+        raise DataError(error.message, hint) from None
+
+
+def _recorded(path: Path, fetched: Fetched) -> Fetched:
+    """Trust on first use: record what came, or raise where a record says that other content came before."""
+    record = _read_record(path)
+    if record is not None and record["sha256"] != fetched.sha256:
+        raise DataError(
+            f"{fetched.url} has changed: recorded sha256 {record['sha256']} (ETag {record['etag']}), "
+            f"now sha256 {fetched.sha256} (ETag {fetched.etag}).",
+            f"To accept what is there now, delete {_record_path(path)} and try again.",
+        )
+    if record is None or record["etag"] != fetched.etag:
+        _write_record(path, fetched)
+    return fetched
+
+
 def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
@@ -160,21 +178,10 @@ def _read_record(path: Path) -> dict[str, str | None] | None:
         raise DataError(f"{where} is not a record of a download.", f"Delete {where} and try again.") from None
 
 
-def _write_record(fetched: Fetched) -> None:
+def _write_record(path: Path, fetched: Fetched) -> None:
     record = {"url": fetched.url, "sha256": fetched.sha256, "etag": fetched.etag}
-    with atomic_path(_record_path(fetched.path)) as temporary:
+    with atomic_path(_record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _compare_with_record(fetched: Fetched) -> None:
-    """Raise where a record says that other content came from this url before."""
-    record = _read_record(fetched.path)
-    if record is not None and record["sha256"] != fetched.sha256:
-        raise DataError(
-            f"{fetched.url} has changed: recorded sha256 {record['sha256']} (ETag {record['etag']}), "
-            f"now sha256 {fetched.sha256} (ETag {fetched.etag}).",
-            f"To accept what is there now, delete {_record_path(fetched.path)} and try again.",
-        )
 
 
 def _from_cache(path: Path, url: str, sha256: str | None, sha1: str | None, offline: bool) -> Fetched | None:
@@ -188,35 +195,9 @@ def _from_cache(path: Path, url: str, sha256: str | None, sha1: str | None, offl
         raise DataError(error.message, hint) from None
     record = _read_record(path)
     if record is None:
-        _write_record(fetched := Fetched(path, got, None, url))
+        _write_record(path, fetched := Fetched(path, got, None, url))
         return fetched
     if record["sha256"] != got and not (sha256 or sha1):
         message = f"{path}, cached from {url}, was changed: recorded sha256 {record['sha256']}, got {got}."
         raise DataError(message, f"Delete {path} and try again.")
     return Fetched(path, got, record["etag"] if record["sha256"] == got else None, url)
-
-
-def _download(url: str, temporary: Path, progress: Progress | None) -> str | None:
-    """Write the body behind `url` to a file and return its ETag."""
-    name, received = cached_path(url).name[17:], 0
-    with temporary.open("wb") as file, open_url(url) as body:
-        while chunk := body.read(CHUNK):
-            with _disk(temporary):
-                file.write(chunk)
-            received += len(chunk)
-            if progress:
-                progress(name, received, body.length)
-        if body.length is not None and received != body.length:
-            raise FetchError(f"{url} came incomplete: {received} of {body.length} bytes.", "Try again.")
-        return body.etag
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Turn a failure of this machine's disk into one message; what was there before is untouched."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{error.filename or path}: {error.strerror or error}. Nothing that was there before is lost."
-        hint = "Free some space or check the permissions, or choose another cache folder with JAXSCORE_CACHE."
-        raise FetchError(message, hint) from None

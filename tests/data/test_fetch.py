@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,11 +25,13 @@ from moto.server import ThreadedMotoServer
 
 from jaxscore.data import fetch as module
 from jaxscore.data.fetch import cached_path, default_cache, fetch
+from jaxscore.data.remote import Patience
 from jaxscore.errors import DataError, FetchError
 
-BODY = bytes(range(256)) * 12_000  # three chunks
+BODY = bytes(range(256)) * 12_000  # twelve chunks
 SHA256 = hashlib.sha256(BODY).hexdigest()
 SHA1 = hashlib.sha1(BODY).hexdigest()
+QUICK = Patience(connect=5, read=5, attempts=2, resumes=2, backoff=0)
 FETCH_ONE = "import sys; from jaxscore.data.fetch import fetch; print(fetch(sys.argv[1]).sha256)"
 
 
@@ -49,6 +52,7 @@ class _Pages(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.requests.append(dict(self.headers))
+        self.server.paths.append(self.path)
         page = self.path.rsplit("/", 1)[-1].split("?")[0]
         status = {"file": 200, "short": 200, "slow": 200, "private": 403, "broken": 500}.get(page, 404)
         body = self.server.body if status == 200 else b"no"
@@ -68,7 +72,7 @@ class _Pages(BaseHTTPRequestHandler):
 @pytest.fixture
 def web() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
-    server.body, server.requests, server.stop_slow = BODY, [], threading.Event()
+    server.body, server.requests, server.paths, server.stop_slow = BODY, [], [], threading.Event()
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
     thread.start()
@@ -127,7 +131,7 @@ def test_s3_first_use_is_recorded_and_cached(s3, surroundings):
     assert _files(surroundings) == [got.path.name, f"{got.path.name}.json"]
     assert calls[-1] == ("assy.nc", len(BODY), len(BODY))
     assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
-    assert len(calls) == 3
+    assert len(calls) == 12
     s3.delete_object(Bucket="brain", Key="lab/assy.nc")
     assert fetch("s3://brain/lab/assy.nc") == got
     assert fetch("s3://brain/lab/assy.nc", offline=True, sha256=SHA256.upper(), sha1=SHA1) == got
@@ -158,6 +162,81 @@ def test_s3_signing_without_credentials(s3, monkeypatch):
         fetch("s3://brain/private.nc")
 
 
+PROFILE = """
+[profile lab]
+region = eu-west-1
+aws_access_key_id = LABKEY
+aws_secret_access_key = secret
+endpoint_url = {endpoint}
+"""
+
+
+@pytest.fixture
+def profile(monkeypatch, tmp_path, web) -> None:
+    """A profile "lab" whose endpoint is the web server."""
+    (tmp_path / "aws").write_text(PROFILE.format(endpoint=web.url))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+
+
+def test_s3_profile(web, profile, monkeypatch):
+    """Its endpoint always, its credentials and region where requests are signed."""
+    assert fetch("s3://brain/file").sha256 == SHA256
+    assert "Authorization" not in web.requests[0]
+    monkeypatch.setenv("JAXSCORE_S3_SIGNED", "1")
+    fetch("s3://brain/file?versionId=7")
+    assert re.search(r"Credential=LABKEY/\d+/eu-west-1/s3/", web.requests[1]["Authorization"])
+    assert web.paths == ["/brain/file", "/brain/file?versionId=7"]
+
+
+def test_s3_region_and_endpoint_of_the_environment(web, profile, monkeypatch):
+    """They go before those of a profile; AWS_ENDPOINT_URL serves as well as AWS_ENDPOINT_URL_S3."""
+    monkeypatch.setenv("JAXSCORE_S3_SIGNED", "1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"{web.url}/below")
+    fetch("s3://brain/file")
+    assert "/us-west-2/s3/" in web.requests[0]["Authorization"]
+    assert web.paths == ["/below/brain/file"]
+
+
+def test_s3_absent_profile(web, profile, monkeypatch, surroundings):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(FetchError, match=r"could not be fetched: .*nobody.*could not be found\n.*AWS settings"):
+        fetch("s3://brain/file")
+    assert _files(surroundings) == []
+
+
+def _begin(url: str, etag: str, content: bytes) -> None:
+    """What a download that was cut leaves; its name is explained in `jaxscore.data.download`."""
+    path = cached_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(f".{path.name}.{etag.encode().hex()}.part").write_bytes(content)
+
+
+def test_s3_goes_on(s3, surroundings):
+    etag = s3.put_object(Bucket="brain", Key="big.nc", Body=BODY, ACL="public-read")["ETag"].strip('"')
+    _begin("s3://brain/big.nc", etag, BODY[:-1000])
+    calls = []
+    assert fetch("s3://brain/big.nc", progress=lambda *call: calls.append(call)).sha256 == SHA256
+    assert calls == [("big.nc", len(BODY), len(BODY))]
+    assert len(_files(surroundings)) == 2
+
+
+def test_s3_joins_no_parts_of_two_versions(s3, surroundings):
+    old = s3.put_object(Bucket="brain", Key="big.nc", Body=BODY[::-1], ACL="public-read")["ETag"].strip('"')
+    s3.put_object(Bucket="brain", Key="big.nc", Body=BODY, ACL="public-read")
+    _begin("s3://brain/big.nc", old, BODY[::-1][: 5 << 19])
+    assert fetch("s3://brain/big.nc").sha256 == SHA256
+    assert len(_files(surroundings)) == 2
+
+
+def test_s3_unfinished_download_that_is_too_long(s3, surroundings):
+    etag = s3.put_object(Bucket="brain", Key="big.nc", Body=BODY, ACL="public-read")["ETag"].strip('"')
+    _begin("s3://brain/big.nc", etag, BODY + b"more")
+    assert fetch("s3://brain/big.nc").sha256 == SHA256
+    assert len(_files(surroundings)) == 2
+
+
 @pytest.mark.parametrize("url", ["s3://brain/absent.nc", "s3://no-such-bucket/absent.nc"])
 def test_s3_absent(s3, surroundings, url):
     with pytest.raises(FetchError, match=f"{url} does not exist .404 NoSuch"):
@@ -169,7 +248,7 @@ def test_s3_truncated(web, monkeypatch, surroundings):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", web.url)
     assert fetch("s3://brain/file").sha256 == SHA256  # the same server, whole
     with pytest.raises(FetchError, match=rf"s3://brain/short .*({len(BODY)}|{len(BODY) + 1000})"):
-        fetch("s3://brain/short")
+        fetch("s3://brain/short", patience=QUICK)
     assert len(_files(surroundings)) == 2
 
 
@@ -199,8 +278,9 @@ def test_web(web):
 )
 def test_web_failures(web, surroundings, page, expected):
     with pytest.raises(FetchError, match=expected) as caught:
-        fetch(f"{web.url}/{page}")
+        fetch(f"{web.url}/{page}", patience=QUICK)
     assert f"{web.url}/{page}" in caught.value.message
+    assert len(web.requests) == (1 if page in ("absent", "private") else 2)  # the others might be better next time
     assert _files(surroundings) == []
 
 
@@ -320,12 +400,14 @@ def test_threads_at_once(web, surroundings):
         results = list(pool.map(lambda _: fetch(f"{web.url}/file"), range(8)))
     assert {got.sha256 for got in results} == {SHA256}
     assert len(_files(surroundings)) == 2
+    assert len(web.requests) == 1
 
 
 def test_processes_at_once(web, surroundings):
     running = [_subprocess(f"{web.url}/file") for _ in range(2)]
     assert [process.communicate(timeout=60)[0].strip() for process in running] == [SHA256] * 2
     assert len(_files(surroundings)) == 2
+    assert len(web.requests) == 1  # the second waited, or came later
 
 
 def test_killed_download_leaves_nothing_that_looks_complete(web, surroundings):
@@ -337,7 +419,7 @@ def test_killed_download_leaves_nothing_that_looks_complete(web, surroundings):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
-    assert all(name.endswith(".part") for name in _files(surroundings))
+    assert all(name.endswith((".part", ".lock")) for name in _files(surroundings))
     with pytest.raises(FetchError, match="not in the cache"):
         fetch(url, offline=True)
 
