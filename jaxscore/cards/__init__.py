@@ -102,7 +102,7 @@ def load_benchmark(name: str | Path) -> Card:
     if not str(name).endswith(".toml"):
         raise JaxscoreError(
             f"Unknown benchmark {str(name)!r}. {did_you_mean(str(name), known)}".strip(),
-            f"Known: {', '.join(known)}. Your own data: write a card and give its path, `--benchmark my_study.toml`.",
+            f"`jaxscore ls benchmarks` lists all {len(known)}. Your own data: give the path of a card, `-b my_study.toml`.",
         )
     return read_card(Path(name).expanduser())
 
@@ -119,7 +119,7 @@ def read_card(path: Path) -> Card:
 
 
 def _hint() -> str:
-    return f"Compare with `jaxscore show {next(iter(known_cards()))}` or the README's section on your own data."
+    return "Compare with `jaxscore show Pereira2018-encoding` or the README's section on your own data."
 
 
 def _content(path: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:

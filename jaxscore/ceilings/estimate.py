@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def estimate(
         DataError: if the data do not have what the method needs: subjects, repetitions.
     """
     reporter = reporter or Reporter()
+    protocol = replace(protocol, metric=replace(protocol.metric, dtype="float64"))  # small differences are fitted
     method = {
         "extrapolation": _extrapolation,
         "holdout": _holdout,

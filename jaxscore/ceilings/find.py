@@ -90,7 +90,8 @@ def _of_estimate(card: Card, targets: Targets, found: xr.Dataset, path: Path) ->
         name: found.attrs[name].item() if isinstance(found.attrs[name], np.generic) else found.attrs[name]
         for name in ("method", "seed", "whole", "failed")
     }
-    warnings = [f"The ceiling: {note}." for note in json.loads(found.attrs["notes"])]
+    said = json.loads(found.attrs["notes"])  # one for each held-out subject and part
+    warnings = [f"The ceiling: {said[0]}{f' ({len(said) - 1} more are alike)' if said[1:] else ''}."] if said else []
     if notes["failed"]:
         warnings.append(f"{notes['failed']} curves of the ceiling could not be fitted and are skipped.")
     more = {"warnings": warnings, "notes": notes}
@@ -120,8 +121,5 @@ def _stored(card: Card, targets: Targets, source: Source) -> Ceilings:
         return Ceilings.of_whole(found.whole, len(targets), card.ceiling.source, notes=notes)
     if found.neuroids is None:
         raise DataError(f"{url} has no ceilings of single neuroids", "Set ceiling.each = false to use the whole.")
-    frame = xr.DataArray(
-        np.zeros(len(targets)), dims="neuroid", coords={k: ("neuroid", v) for k, v in targets.coords.items()}
-    )
-    values = found.of(frame)
+    values = found.of(targets.coords)
     return Ceilings.of_each(values, targets, targets.aggregated(card), card.ceiling.source, notes=notes)
