@@ -63,6 +63,26 @@ class Options:
                 "Give --folds 3 or more.",
             )
 
+    def replaced(self) -> list[str]:
+        """Which choices change how responses are predicted, so that another ceiling belongs to them."""
+        asked = {name: getattr(self, name) for name in ("splits", "folds", "regression", "rcond")}
+        return [f"--{name} {value}" for name, value in asked.items() if value is not None]
+
+    def check(self, card: Card) -> None:
+        """Raise JaxscoreError for choices that a card's metric or recording does not know."""
+        fitted = ("splits", "folds", "regression", "rcond", "reduction", "layers", "pooling")
+        idle = [f"--{name}" for name in fitted if getattr(self, name) is not None]
+        if card.metric == "surprisal" and idle:
+            raise JaxscoreError(
+                f"{card.identifier} correlates surprisal, nothing is fitted: {', '.join(idle)} would do nothing",
+                f"Leave out {', '.join(idle)}.",
+            )
+        if card.listening and self.splits is not None:
+            raise JaxscoreError(
+                f"{card.identifier} is tested on blocks with gaps: --splits {self.splits} would let volumes leak",
+                "Leave out --splits; --folds is free.",
+            )
+
     def in_force(self, card: Card) -> Card:
         """The card with the options put in."""
         changes = {
@@ -79,7 +99,7 @@ class Options:
 
     def _splits(self, splits: Splits) -> Splits:
         # what the card's own scheme is made by belongs to it
-        asked = {} if self.splits is None else {"scheme": self.splits, "by": None, "values": None, "seed": None}
+        asked = {"scheme": self.splits, "by": None, "values": None, "seed": None, "trim": 0} if self.splits else {}
         return splits.model_copy(update=asked | ({} if self.folds is None else {"folds": self.folds}))
 
     def _context(self, context: Context) -> Context:

@@ -103,16 +103,20 @@ def tabulate(
     ).assign_coords(subject=ceiled.names)
     if measured.grouped_r is not None:
         arrays = arrays.assign(grouped=("layer", ceiled.aggregate(measured.grouped_r).score))
-    if (by := card.aggregation.by) and by in targets.coords:
+    if (by := card.aggregation.by) and targets.has(by, card, "aggregation.by"):
         arrays = arrays.assign(_each(by, targets, measured, ceilings, rule))
+        scores = arrays[f"{by}_score"].values[choice.layer].tolist()
+        named = dict(zip(map(str, arrays[f"each_{by}"].values.tolist()), scores, strict=True))
+        attrs["by"] = json.dumps({by: {name: _number(score) for name, score in named.items()}})
     arrays = arrays.assign_attrs(attrs)
     return layers_of(arrays), arrays, _notes(arrays, measured, material, ceilings, warnings)
 
 
 def _each(by: str, targets: Targets, measured: Measured, ceilings: Ceilings, rule: Rule) -> dict[str, Any]:
     """The score of each layer for every value of a coordinate, such as each atlas or time bin."""
-    column = targets.coords[by].astype(str)
-    values, found = np.unique(column), []
+    column, found = targets.coords[by], []
+    column = column.astype(str) if column.dtype.kind == "O" else column
+    values = np.unique(column)
     for value in values:
         own = column == value
         ceiled = Ceiled(targets.coords["subject"].astype(str)[own], ceilings.values[own], rule)
@@ -239,7 +243,10 @@ def _notes(
         "undefined": measured.undefined,
         "dropped": {"missing": len(dropped.missing), "constant": len(dropped.constant)},
     }
-    return {"layers": rows, "chosen": chosen, "counts": counts, "regression": regression, "warnings": warnings}
+    by = {"by": json.loads(arrays.attrs["by"])} if "by" in arrays.attrs else {}
+    return {
+        "layers": rows, "chosen": chosen, **by, "counts": counts, "regression": regression, "warnings": warnings,
+    }  # fmt: skip
 
 
 def _number(value: Any) -> Any:

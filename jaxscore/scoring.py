@@ -141,6 +141,7 @@ def score(
     )  # fmt: skip
     check_batch_size(batch_size)
     published = benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark)
+    options.check(published)
     card = options.in_force(published)
     if out is not None:
         check_writable(Path(out))
@@ -193,6 +194,9 @@ def _compute(
     names, features, reading = _features(model, card, options, hooks, material, batch_size, reporter)
     targets = Targets.of(card, material.assembly, max(layer.shape[1] for layer in features))
     ceilings = find_ceilings(card, material, targets, protocol, source, reporter)
+    given = card.ceiling.kind in ("published", "file") or bool(card.ceiling.values)
+    if given and (replaced := options.replaced()):
+        ceilings.warnings.append(f"The ceiling belongs to the card's own protocol, not to {' '.join(replaced)}.")
     measured = _measure(card, material, targets, features, protocol, reporter)
     layers, arrays, notes = tabulate(model.name, card, material, targets, measured, ceilings, names)
     record = {
@@ -294,7 +298,7 @@ def _in_force(
 ) -> dict[str, Any]:
     """Everything that a score depends on; its hash names the result."""
     protocol = card.model_dump(mode="json", exclude={"title", "citation"})
-    for place in ("source", "sha256"):  # what was read is named by its hash
+    for place in ("source", "sha256", "sha1"):  # what was read is named by its hash
         protocol["data"].pop(place)
     return {
         "jaxscore": __version__,

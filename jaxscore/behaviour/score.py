@@ -50,6 +50,7 @@ def _controlled(card: Card, material: Material, bits: np.ndarray, keep: Bool[np.
             f"{card.identifier}: controls need {', '.join(lacking)} of every word", "Leave out behaviour.controls."
         )
     frame = pd.DataFrame({name: words[own].values for name, own in needed.items()})
+    frame["word_within_sentence_id"] = pd.to_numeric(frame["word_within_sentence_id"])
     counts = read_frequencies(card.place(card.behaviour.frequency)) if card.behaviour.frequency else None
     controls = word_predictors(frame, counts)
     found = delta_r(bits, words.values, controls, frame["story_id"].tolist(), keep=keep)

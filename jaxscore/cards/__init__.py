@@ -67,6 +67,8 @@ class Card(Part):
         needed |= {"rdm": ("splits",), "cka": ("splits",)}
         if lacking := [name for name in needed.get(self.metric, ()) if name not in self.model_fields_set]:
             raise ValueError("; ".join(f"{name}: missing, {self.metric} needs this table" for name in lacking))
+        if self.listening and self.splits.scheme != "blocks":
+            raise ValueError('splits: a recording is tested on scheme = "blocks", with trim rows between')
         return self
 
     def source(self) -> str:
@@ -102,7 +104,7 @@ def load_benchmark(name: str | Path) -> Card:
     if not str(name).endswith(".toml"):
         raise JaxscoreError(
             f"Unknown benchmark {str(name)!r}. {did_you_mean(str(name), known)}".strip(),
-            f"`jaxscore ls benchmarks` lists all {len(known)}. Your own data: give the path of a card, `-b my_study.toml`.",
+            f"`jaxscore ls benchmarks` lists all {len(known)}. Your own data: the path of a card, `-b my_study.toml`.",
         )
     return read_card(Path(name).expanduser())
 

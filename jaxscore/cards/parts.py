@@ -155,6 +155,12 @@ class Splits(Part):
     values: str | None = None
     trim: NonNegativeInt = 0
 
+    @model_validator(mode="after")
+    def _trimmed(self) -> Splits:
+        if self.trim and self.scheme != "blocks":
+            raise ValueError(f'trim belongs to scheme = "blocks", {self.scheme} trims nothing')
+        return self
+
 
 class Regression(Part):
     """`ols` (minimum norm, cut-off `rcond`), `ridge` at `alpha`, or ridge at one of `alphas`.
@@ -208,8 +214,8 @@ class Ceiling(Part):
         each: "file" and "computed": whether each neuroid is divided by its own ceiling, or the aggregate by its median.
         file: url or path of a stored ceiling.
         sha1: its expected hash.
-        method: "extrapolation" to infinitely many subjects, "holdout" of each subject in turn, "split-half" of
-            repetitions, or "subject-halves": of the mean over subjects.
+        method: "extrapolation" to infinitely many subjects, "holdout" of each subject in turn, "split-half" or
+            "test-retest" of repetitions, "subject-halves" of a mean over subjects ("surprisal").
         over: extrapolation: to infinitely many "subjects" or "electrodes".
         subsets: extrapolation: random subsets of subjects for each number of them; all if left out.
         held_out: extrapolation: random subjects that are predicted in each subset; all of it if left out.
@@ -226,7 +232,7 @@ class Ceiling(Part):
     each: bool = False
     file: str | None = None
     sha1: str | None = None
-    method: Literal["extrapolation", "holdout", "split-half", "subject-halves"] | None = None
+    method: Literal["extrapolation", "holdout", "split-half", "test-retest", "subject-halves"] | None = None
     over: Literal["subjects", "electrodes"] = "subjects"
     subsets: PositiveInt | None = None
     held_out: PositiveInt | None = None

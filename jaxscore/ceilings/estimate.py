@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from sklearn.base import clone
 
 from jaxscore import __version__
 from jaxscore.ceilings.collect import Collected, collect, total
+from jaxscore.ceilings.known import Ceilings
 from jaxscore.ceilings.pools import Plan
 from jaxscore.errors import DataError, JaxscoreError
 from jaxscore.metrics.aggregate import median_present
@@ -41,18 +43,25 @@ def estimate(
 
     Returns:
         `ceiling`, `error_low`, `error_high` (distances to the ends of a 95% interval, NaN where the method gives none)
-        [target] with neuroid_id and subject; for an extrapolation `points` [subject, size] and `curves` [curve, x].
+        [target] with neuroid_id and target_subject; for an extrapolation also `points` [subject, size], `medians`
+        [size] over all targets, and `curves` [percentile, x].
         Attributes: whole, whole_low, whole_high, method, seed, failed, notes (JSON).
 
     Raises:
         DataError: if the data do not have what the method needs: subjects, repetitions.
     """
     reporter = reporter or Reporter()
-    protocol = replace(protocol, metric=replace(protocol.metric, dtype="float64"))  # small differences are fitted
+    _check(card)
+    solver = clone(protocol.metric.solver)
+    if "components" in solver.get_params():  # a reduction is of the model's features, not of other subjects'
+        solver.set_params(components=None)
+    # float64: curves are fitted to small differences
+    protocol = replace(protocol, metric=replace(protocol.metric, solver=solver, dtype="float64"))
     method = {
         "extrapolation": _extrapolation,
         "holdout": _holdout,
         "split-half": _split_half,
+        "test-retest": _retest,
         "subject-halves": _subject_halves,
     }[card.ceiling.method]
     found = method(card, material, targets, protocol, reporter)
@@ -61,13 +70,26 @@ def estimate(
     )
 
 
+def _check(card: Card) -> None:
+    """Refuse a method that is none for the metric."""
+    method, behaviour = card.ceiling.method, card.metric == "surprisal"
+    if behaviour != (method == "subject-halves"):
+        known = "subject-halves" if behaviour else "extrapolation, holdout, split-half, test-retest"
+        raise JaxscoreError(f"{card.identifier}: {method} is no ceiling of {card.metric}", f"Choose from: {known}.")
+    if method in ("split-half", "test-retest") and card.metric != "encoding":
+        raise JaxscoreError(
+            f"{card.identifier}: {method} of repetitions is no ceiling of {card.metric}",
+            "Use extrapolation or holdout.",
+        )
+
+
 def _arguments(card: Card, material: Material, targets: Targets, protocol: Protocol) -> tuple[Any, ...]:
     """Responses, subjects, units, parts, protocol and labels of rows, as `collect` takes them."""
     assembly = material.assembly
     subjects = assembly["subject"].values.astype(str)
     if len(set(subjects.tolist())) < 2:
         raise DataError(
-            f"{card.identifier} has one subject, {subjects[0]!r}: nobody is predicted from others",
+            f"{card.identifier} has one subject, {str(subjects[0])!r}: nobody is predicted from others",
             "With repetitions, use the method split-half; else give published ceilings.",
         )
     return assembly.values, subjects, targets.units, material.parts, protocol, material.rows
@@ -115,13 +137,9 @@ def _present(Y: np.ndarray, owners: np.ndarray) -> list[str]:
 
 def _laid_out(collected: Collected, found: Extrapolated, targets: Targets, card: Card) -> xr.Dataset:
     """An extrapolation with its points and curves."""
-    from jaxscore.ceilings.curves import curve
-
     whole, each = found.whole(), found.by_subject()
-    x = np.arange(0.0, max(2 * max(found.sizes), min(60.0, np.nan_to_num(whole.endpoint, nan=0.0))) + 1)
-    bootstraps = found.v0.shape[1]
-    v0, tau0 = (median_present(values, 0)[:, None] for values in (found.v0, found.tau0))
-    drawn = curve(x, v0, np.where(np.isnan(tau0), 1.0, tau0)) if bootstraps else np.zeros((0, len(x)))
+    x = np.linspace(0, max(2 * max(found.sizes), min(60.0, np.nan_to_num(whole.endpoint))), 121)
+    everyone = np.ones(len(found.targets), bool)
     names = targets.coords["neuroid_id"].astype(str)
     width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
     return xr.Dataset(
@@ -131,13 +149,15 @@ def _laid_out(collected: Collected, found: Extrapolated, targets: Targets, card:
             "error_high": ("target", found.error_high),
             "endpoint": ("target", found.endpoint),
             "points": (("subject", "size"), np.stack([points for _, points in each.values()])),
-            "curves": (("bootstrap", "x"), drawn),
+            "medians": ("size", found.medians(everyone)),
+            "curves": (("percentile", "x"), _curves(found, x)),
         },
         {
             "neuroid_id": ("target", names[found.targets * width]),
             "target_subject": ("target", found.subjects.astype(str)),
             "subject": list(each),
             "size": list(found.sizes),
+            "percentile": [2.5, 50.0, 97.5],
             "x": x,
         },
         {
@@ -148,8 +168,21 @@ def _laid_out(collected: Collected, found: Extrapolated, targets: Targets, card:
             "failed": found.failed,
             "notes": json.dumps(collected.notes),
             "over": card.ceiling.over,
+            "bootstraps": found.v0.shape[1],
         },
     )
+
+
+def _curves(found: Extrapolated, x: np.ndarray) -> np.ndarray:
+    """Percentiles over bootstraps of each target's curve, as medians over targets [percentile, x]."""
+    from jaxscore.ceilings.curves import curve
+
+    fitted = np.flatnonzero(~np.isnan(found.v0).all(1))
+    out = np.full((3, len(x)), np.nan)
+    for i, at in enumerate(x if len(fitted) else ()):
+        drawn = curve(np.array(at), found.v0[fitted], found.tau0[fitted])
+        out[:, i] = median_present(np.nanpercentile(drawn, [2.5, 50, 97.5], axis=1), 1)
+    return out
 
 
 def _holdout(card, material, targets, protocol, reporter) -> xr.Dataset:
@@ -161,25 +194,42 @@ def _holdout(card, material, targets, protocol, reporter) -> xr.Dataset:
         found = holdout(*arguments, scored=_scored(card, targets), step=lambda _, amount: step(amount))
     names = targets.coords["neuroid_id"].astype(str)
     width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
-    out = _plain(found.r, names[found.targets * width], found.subjects.astype(str), found.center)
-    return out.assign_attrs(whole_low=found.error, whole_high=found.error)
+    medians = np.array(list(found.medians.values()))
+    return _plain(found.r, names[found.targets * width], found.subjects.astype(str), float(median_present(medians, 0)))
 
 
 def _split_half(card, material, targets, protocol, reporter) -> xr.Dataset:
     from jaxscore.ceilings.split_half import split_half
 
+    repetitions = _repetitions(card, material)
+    with reporter.phase("halves"):
+        values = split_half(repetitions, splits=card.ceiling.splits, seed=card.ceiling.seed)
+    return _of_neuroids(values, card, targets)
+
+
+def _retest(card, material, targets, protocol, reporter) -> xr.Dataset:
+    from jaxscore.ceilings.retest import retest
+
+    repetitions = _repetitions(card, material)
+    with reporter.phase("halves"):
+        found = retest(repetitions[::2].mean(0), repetitions[1::2].mean(0))
+    return _of_neuroids(np.sqrt(found.corrected), card, targets)
+
+
+def _repetitions(card: Card, material: Material) -> np.ndarray:
     if material.repetitions is None:
         raise DataError(
-            f"{card.identifier} has no repetitions: nothing can be split into halves",
+            f"{card.identifier} has no repetitions: nothing can be compared with itself",
             "Name the column that tells presentations of one stimulus apart: data.repetition.",
         )
-    if card.metric != "encoding":
-        raise JaxscoreError(f"Halves of repetitions are no ceiling of {card.metric}", "Use extrapolation or holdout.")
-    with reporter.phase("halves"):
-        values = split_half(material.repetitions, splits=card.ceiling.splits, seed=card.ceiling.seed)
+    return material.repetitions
+
+
+def _of_neuroids(values: np.ndarray, card: Card, targets: Targets) -> xr.Dataset:
+    """Ceilings of all neuroids; the whole is aggregated as scores are."""
     names, subjects = (targets.coords[name].astype(str) for name in ("neuroid_id", "subject"))
-    scored = targets.aggregated(card)
-    return _plain(values, names, subjects, float(median_present(values[scored], 0)))
+    whole = Ceilings.of_each(values, targets, targets.aggregated(card), "").whole
+    return _plain(values, names, subjects, whole)
 
 
 def _subject_halves(card, material, targets, protocol, reporter) -> xr.Dataset:

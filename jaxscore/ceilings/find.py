@@ -62,7 +62,7 @@ def computed(
     path = default_cache() / "ceilings" / f"{_key(card, source)}.nc"
     if not overwrite and path.is_file():
         with suppress(OSError, ValueError), xr.open_dataset(path, engine="h5netcdf") as file:
-            return file.load(), path
+            return file.load().assign_attrs(benchmark=card.identifier), path
     found = estimate(card, material, targets, protocol, reporter)
     content = bytes(found.to_netcdf(engine="h5netcdf"))
     with suppress(OSError), atomic_path(path) as temporary:  # a cache: if the disk refuses, it is computed again
@@ -81,7 +81,8 @@ def _key(card: Card, source: Source) -> str:
         about["regression"] = card.regression.model_dump(mode="json")
     names = ("method", "over", "subsets", "held_out", "bootstraps", "splits", "seed")
     about["ceiling"] = {name: getattr(card.ceiling, name) for name in names}
-    return content_key(about | {"neuroids": card.aggregation.neuroids, "data": source.sha256, "version": __version__})
+    about |= {"neuroids": card.aggregation.neuroids, "content": source.sha256, "jaxscore": __version__}
+    return content_key(about)
 
 
 def _of_estimate(card: Card, targets: Targets, found: xr.Dataset, path: Path) -> Ceilings:

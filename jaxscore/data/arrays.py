@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ def read_array(
     time_bin: str | None = None,
     variable: str | None = None,
     mask: str | Path | None = None,
+    keep: Sequence[str] = (),
 ) -> tuple[xr.DataArray, Dropped]:
     """Read responses [presentation, neuroid] or [presentation, neuroid, time bin] from an array file.
 
@@ -48,6 +49,7 @@ def read_array(
             None); for one with two, column of `neuroids` with the time bin of each column.
         variable: name of the array in a .npz or HDF5 file that has several.
         mask: NIfTI file with the mask, for NIfTI.
+        keep: further columns of `stimuli` that become coordinates, as text.
 
     Returns:
         Responses [presentation, neuroid] with coordinates as those of `read_table`, in float32 where this holds the
@@ -64,7 +66,8 @@ def read_array(
         path,
         stimuli,
         len(values.responses),
-        {"sentence": sentence, "stimulus_id": stimulus_id, "passage_id": group, "repetition": repetition, "run": run},
+        {"sentence": sentence, "stimulus_id": stimulus_id, "passage_id": group, "repetition": repetition, "run": run}
+        | {name: name for name in keep},
     )
     count = values.responses.shape[1]
     columns = {"neuroid_id": np.arange(count).astype(str), "subject": np.full(count, subject), **values.columns}

@@ -12,11 +12,13 @@ from jaxtyping import Float
 from jaxscore.cards import Card
 from jaxscore.data.assemblies import DIMS, Dropped, check_assembly, drop_unusable, read_assembly, some
 from jaxscore.data.source import Source
-from jaxscore.errors import DataError
+from jaxscore.errors import DataError, did_you_mean
 
 TABLES = (".csv", ".tsv")
 ARRAYS = (".npy", ".npz", ".nii", ".nii.gz")
 ASSEMBLIES = (".nc", ".nc4", ".h5", ".hdf5")
+OF_ATLASES = ("atlas", "atlas_selection_lower", "filter_strategy")
+"""Coordinates that files of a single atlas, as today's platform publishes them, may lack: all neuroids are of one."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def _read(card: Card, source: Source) -> tuple[xr.DataArray, Dropped]:
         name: getattr(data, name)
         for name in ("sentence", "stimulus_id", "group", "subject", "run", "repetition", "time_bin")
     }
+    roles["keep"] = _columns(card)
     if suffix in TABLES:
         from jaxscore.data.tables import read_table
 
@@ -95,6 +98,17 @@ def _read(card: Card, source: Source) -> tuple[xr.DataArray, Dropped]:
         f"or an assembly ({', '.join(ASSEMBLIES)})",
         "Rename the file, or convert it.",
     )
+
+
+def _columns(card: Card) -> list[str]:
+    """Further columns of a table that the card names: they become coordinates of presentation."""
+    data, splits = card.data, card.splits
+    sources = [rule.rpartition(":")[0] for rule in data.labels.values()]
+    named = [*data.passage, *data.story, *data.scored, *data.unscored, *sources, data.per, splits.by, splits.values]
+    if card.behaviour.controls:
+        named.append("word_within_sentence_id")
+    made = {"passage", "story", "sentence", "stimulus_id", "run", "repetition", "passage_id", *data.labels}
+    return [name for name in dict.fromkeys(named) if name and name not in made]
 
 
 def _with_texts(card: Card, assembly: xr.DataArray, source: Source) -> xr.DataArray:
@@ -128,8 +142,8 @@ def _labelled(card: Card, assembly: xr.DataArray, source: Source) -> xr.DataArra
             )
         assembly = assembly.assign_coords({label: ("presentation", np.array([piece[int(place)] for piece in pieces]))})
     own = {"passage": card.data.passage, "story": card.data.story}
-    if source.path.suffix.lower() not in ASSEMBLIES or source.beside:  # a person's own columns
-        own = {"passage": ["passage_id"] if card.data.group else []}
+    if card.data.group and "passage_id" in assembly.coords:  # a person's own table
+        own["passage"] = ["passage_id"]
     for label, names in own.items():
         if names:
             assembly = assembly.assign_coords({label: ("presentation", _joined(assembly, names, source))})
@@ -140,8 +154,14 @@ def _select(card: Card, assembly: xr.DataArray, source: Source) -> xr.DataArray:
     """What is left of the presentations and neuroids that the card keeps."""
     keep = {dim: np.ones(assembly.sizes[dim], bool) for dim in DIMS}
     for name, wanted in card.data.select.items():
-        if name in assembly.coords:  # one that was selected already, as today's platform publishes it, may lack it
+        if name in assembly.coords:
             keep[assembly[name].dims[0]] &= among(assembly[name].values, wanted)
+        elif name not in OF_ATLASES:
+            near = did_you_mean(name, map(str, assembly.coords))
+            raise DataError(
+                f"{source.path}: data.select: there is no coordinate {name!r}. {near}".strip(),
+                f"There are: {', '.join(map(str, assembly.coords))}.",
+            )
     for dim, mask in keep.items():
         if not mask.any():
             raise DataError(
@@ -155,6 +175,9 @@ def _with_neuroids(card: Card, assembly: xr.DataArray, source: Source) -> xr.Dat
     data, count = card.data, assembly.sizes["neuroid"]
     named = next((name for name in (data.subject, "subject") if name in assembly.coords), None)
     subjects = np.full(count, data.subject)
+    near = did_you_mean(data.subject, [str(c) for c in assembly.coords if assembly[c].dims == ("neuroid",)])
+    if data.subject not in assembly.coords and near:
+        raise DataError(f"{source.path}: data.subject: there is no coordinate {data.subject!r}. {near}", "Correct it.")
     if named:
         subjects = _coordinate(assembly, named, source, "neuroid").astype(str)
     ids = np.arange(count).astype(str)

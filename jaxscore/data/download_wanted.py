@@ -46,7 +46,7 @@ def needed(card: Card) -> list[Wanted]:
     wanted = [Wanted(card.source(), card.data.sha256, card.data.sha1, ("stimulus_set",))]
     beside = [getattr(card.data, name) for name in BESIDE] + [card.behaviour.frequency]
     wanted += [Wanted(card.place(name)) for name in beside if name]
-    if card.ceiling.file:
+    if card.ceiling.kind == "file":
         nested = ("raw",) if card.ceiling.each else ()
         wanted.append(Wanted(card.place(card.ceiling.file), None, card.ceiling.sha1, nested))
     return wanted
@@ -63,10 +63,10 @@ def bring(wanted: Iterable[Wanted], *, offline: bool, progress: Progress | None)
         found = fetch(url, sha256=sha256, sha1=sha1, offline=offline, progress=progress)
         yield found
         if nested and found.path.suffix in (".nc", ".nc4"):
-            yield from bring(_named(found, nested), offline=offline, progress=progress)
+            yield from bring(named(found, nested), offline=offline, progress=progress)
 
 
-def _named(found: Fetched, attributes: tuple[str, ...]) -> list[Wanted]:
+def named(found: Fetched, attributes: tuple[str, ...]) -> list[Wanted]:
     """The files that attributes of a NetCDF file name; `Source.sibling` looks for them in the same place."""
     from jaxscore.data.nested import nested_keys
     from jaxscore.data.netcdf import read_attributes

@@ -70,16 +70,17 @@ def load_material(card: Card, source: Source) -> Material:
         raise DataError(f"{source.path}: no presentation is left by data.scored and data.unscored", "Check the card.")
     own = assembly if len(scored) == assembly.sizes["presentation"] else assembly.isel(presentation=scored)
     texts = ("sentence", "stimulus_id")
+    parts, rows = _parts(card, own), _rows(card, own)
     return Material(
         *(assembly[name].values.astype(str).tolist() for name in texts),
         _contexts(card, assembly).astype(str).tolist(),
         own,
         assembly,
-        _parts(card, own),
-        _rows(card, own),
+        parts,
+        rows,
         (lambda layers: layers) if own is assembly else (lambda layers: [layer[scored] for layer in layers]),
         loaded.dropped,
-        notes + _leaks(card, own),
+        notes + _leaks(card, rows, parts),
         None if repetitions is None else repetitions[:, scored],
     )
 
@@ -135,11 +136,16 @@ def _shifted(card: Card, assembly: xr.DataArray) -> xr.DataArray:
     return assembly.copy(data=shift_by_word(assembly.values, stories, card.behaviour.shift))
 
 
-def _leaks(card: Card, assembly: xr.DataArray) -> list[str]:
+def _leaks(card: Card, rows: Rows, parts: dict[str, np.ndarray]) -> list[str]:
     """Whether what was done to each run lets folds within a run see each other."""
-    if not card.data.preprocess or card.splits.scheme == "leave-one-group-out":
+    from jaxscore.data.preprocess import leaks_within
+    from jaxscore.result import protocol_of
+
+    if not card.data.preprocess or card.metric == "surprisal":
         return []
-    if "run" in assembly.coords and card.splits.by == "run":
+    runs = np.zeros(rows.count) if rows.runs is None else rows.runs
+    protocol = protocol_of(card)
+    if not any(leaks_within(protocol.split(rows.take(own)), runs[own]) for own in parts.values()):
         return []
     done = " and ".join({"detrend": "detrended", "zscore": "z-scored"}[step] for step in card.data.preprocess)
     return [f"Responses are {done} by run, and folds share runs: leave-one-run-out would not (splits.by = 'run')."]

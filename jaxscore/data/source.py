@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxscore.data.fetch import Progress, fetch
-from jaxscore.errors import DataError
+from jaxscore.data.fetch import Fetched, Progress, fetch
+from jaxscore.errors import DataError, FetchError
 
 if TYPE_CHECKING:
     from jaxscore.cards import Card
@@ -56,14 +58,25 @@ def open_source(card: Card, *, offline: bool = False, progress: Progress | None 
     if card.listening:
         folder = Path(url).expanduser()
         return Source(folder, url, hash_folder(folder))
-    main = fetch(url, sha256=card.data.sha256, sha1=card.data.sha1, offline=offline, progress=progress)
+    files = list(_files(card, offline, progress))
     named = {key: getattr(card.data, key) for key in BESIDE if getattr(card.data, key)}
-    others = {key: fetch(card.place(name), offline=offline, progress=progress) for key, name in named.items()}
-    sha256 = main.sha256
-    if others:
-        content = "".join([main.sha256, *(f"{key}{found.sha256}" for key, found in others.items())])
-        sha256 = hashlib.sha256(content.encode()).hexdigest()
-    return Source(main.path, url, sha256, main.etag, {key: found.path for key, found in others.items()}, offline)
+    beside = {key: fetch(card.place(name), offline=offline).path for key, name in named.items()}
+    hashes = [found.sha256 for found in files]
+    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    return Source(files[0].path, url, sha256, files[0].etag, beside, offline)
+
+
+def _files(card: Card, offline: bool, progress: Progress | None) -> Iterator[Fetched]:
+    """All files that a score depends on, the data first; nested ones as far as they are there."""
+    from jaxscore.data.download_wanted import named, needed
+
+    for url, sha256, sha1, nested in needed(card):
+        found = fetch(url, sha256=sha256, sha1=sha1, offline=offline, progress=progress)
+        yield found
+        if nested and found.path.suffix in (".nc", ".nc4"):
+            for other in named(found, nested):
+                with suppress(FetchError):  # who needs it says so
+                    yield fetch(other.url, offline=offline, progress=progress)
 
 
 def hash_folder(folder: Path) -> str:

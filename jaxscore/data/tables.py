@@ -29,6 +29,7 @@ def read_table(
     time_bin: str | None = None,
     value: str | None = None,
     neuroid: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> tuple[xr.DataArray, Dropped]:
     """Read responses from a CSV or TSV file with a header.
 
@@ -49,6 +50,7 @@ def read_table(
         time_bin: column with the time bin (a number) of each row.
         value: long table: the column with the response.
         neuroid: long table: the columns that together name a neuroid.
+        keep: further columns of a presentation that become coordinates, as text.
 
     Returns:
         Responses [presentation, neuroid] in float64, and the neuroids that were dropped. On presentation stimulus_id,
@@ -76,7 +78,7 @@ def read_table(
         "repetition": repetition,
         "run": run,
     }
-    roles = {role: column for role, column in roles.items() if column is not None}
+    roles = {role: column for role, column in roles.items() if column is not None} | {name: name for name in keep}
     needed = [*roles.values(), *neuroid]
     frame = read_frame(path, needed, numeric=[column for column in (value, time_bin) if column], optional=[subject])
     columns = [value] if value else _response_columns(path, frame, responses, {*needed, subject, time_bin})

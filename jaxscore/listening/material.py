@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def listened(card: Card, source: Source) -> Material:
     """Words in the context of their run; responses of volumes without nuisance, block by block.
 
-    Features of words come to volumes by the card's rule, are z-scored and delayed within runs. Rows at the ends of runs that
-    `TrimmedBlocks` leaves out are 0: no fold reads them.
+    Features of words come to volumes by the card's rule, are z-scored and delayed within runs. Rows at the ends of
+    runs that `TrimmedBlocks` leaves out are 0: no fold reads them.
 
     Raises:
         DataError: if files, runs or blocks do not fit.

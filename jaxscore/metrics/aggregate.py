@@ -106,7 +106,8 @@ class Ceiled:
         if self.over_folds or self.rule.error == "mad":
             error = deviation(folds if self.over_folds else subjects)
         else:
-            error = spread if self.rule.error == "bootstrap" else np.nanstd(subjects, -1)
+            error = spread if self.rule.error == "bootstrap" else _spread(subjects)
+        error = np.where(np.isnan(unclipped), np.nan, error)
         score = np.clip(unclipped, 0, 1) if self.rule.clip else unclipped
         return Aggregate(score, unclipped, error, raw, subjects, low, high)
 
@@ -125,6 +126,13 @@ class Ceiled:
             warnings.simplefilter("ignore", RuntimeWarning)  # layers without any score
             low, high = np.nanpercentile(medians, [2.5, 97.5], axis=-1)
             return low, high, np.nanstd(medians, -1)
+
+
+def _spread(values: Float[np.ndarray, "*layer subject"]) -> Float[np.ndarray, "*layer"]:
+    """Standard deviation (ddof 0) over the last axis; skips NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanstd(values, -1)
 
 
 def median_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxscore.errors import GridEdgeWarning
+from jaxscore.errors import DataError, GridEdgeWarning
 from jaxscore.metrics.comparisons import Comparison, Metric, Step, compare
 from jaxscore.regression.missing import patterns
 from jaxscore.regression.operators import Diagnosis
 from jaxscore.regression.splits import Fold, make_folds
 
-LEAKING = ("shuffled", "shuffle-split")
+LEAKING = (
+    "shuffled", "stratified", "shuffle-split",
+    "nn-pereira", "nn-blank", "nn-fedorenko", "bl-linear-shuffle", "bl-tuckute",
+)  # fmt: skip
 """Schemes that put stimuli of one passage on both sides."""
 
 
@@ -138,69 +141,84 @@ def measure(
         chunk: neuroids per product.
         step: as for `cross_validate`.
     """
-    options = {"chunk": chunk, "step": step}
+    targets_of = units if protocol.metric.by_unit else np.arange(Y.shape[1])
     # whether a neuroid is in the aggregate: of a unit, any of its targets is
-    targets_of = np.arange(Y.shape[1]) if not protocol.metric.by_unit else units
     share = len(aggregated) // (int(targets_of.max()) + 1)
     scored = aggregated.reshape(-1, share).any(1)[targets_of]
-    position = np.cumsum(aggregated) - 1
-    out: Measured | None = None
+    cells = [cell for k, inside in enumerate(parts.values()) for cell in _cells(k, inside, Y, protocol, rows, own_rows)]
+    if not cells:
+        raise DataError(
+            f"None of {Y.shape[1]} neuroids has all its responses, in any part",
+            'Score each on the rows that it has: data.missing = "keep".',
+        )
+    out, notes = _empty(len(X), len(parts), cells, aggregated), []
 
-    def run(rows_: np.ndarray, neuroids: np.ndarray, folds: list[Fold], inner: bool) -> Comparison:
-        groups = None if rows.groups is None else rows.groups[rows_]
-        wanted = scored[neuroids] if inner else None
+    def run(cell: _Cell, neuroids: np.ndarray, folds: list[Fold], inner: bool) -> tuple[np.ndarray, Comparison]:
+        """The targets and their values, of some neuroids of a cell."""
+        groups = None if rows.groups is None else rows.groups[cell.rows]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GridEdgeWarning)
             found = compare(
-                [x[rows_] for x in X], Y[np.ix_(rows_, neuroids)], units[neuroids], folds, protocol.metric,
-                inner=wanted, groups=groups, **options,
+                [x[cell.rows] for x in X], Y[np.ix_(cell.rows, neuroids)], units[neuroids], folds, protocol.metric,
+                inner=scored[neuroids] if inner else None, groups=groups, chunk=chunk, step=step,
             )  # fmt: skip
         notes.extend(str(warning.message) for warning in caught)
-        return found
+        return found.targets if protocol.metric.by_unit else neuroids[found.targets], found
 
-    notes: list[str] = []
-    for k, (name, inside) in enumerate(parts.items()):
-        present = np.flatnonzero(np.isfinite(Y[inside]).any(0) if own_rows else usable(Y[inside]))
-        undefined, diagnoses = 0, []
-        for own, members in patterns(Y[np.ix_(inside, present)]) if len(present) else ():
-            here, neuroids = inside[own], present[members]
-            labels = rows.take(here)
-            folds = protocol.split(labels)
-            grouped = protocol.beside(labels, len(folds))
-            found = run(here, neuroids, folds, inner=True)
-            targets = neuroids[found.targets] if not protocol.metric.by_unit else found.targets
-            if out is None:
-                out = _empty(len(X), len(parts), len(folds), aggregated, None if grouped is None else len(grouped))
-            out.r[:, k, :, targets] = np.moveaxis(found.r, -1, 0)
-            kept = aggregated[targets]
-            out.inner_r[:, k, :, position[targets[kept]]] = np.moveaxis(found.inner_r[..., kept], -1, 0)
-            if grouped is not None and out.grouped_r is not None:
-                again = run(here, neuroids[scored[neuroids]], grouped, inner=False)
-                within = neuroids[scored[neuroids]][again.targets] if not protocol.metric.by_unit else again.targets
-                kept = aggregated[within]
-                place = position[within[kept]]
-                out.grouped_r[:, k, : len(grouped), place] = np.moveaxis(again.r[..., kept], -1, 0)
-            undefined += int(np.isnan(found.r).any((0, 1)).sum())
-            diagnoses.append(found.diagnoses)
-        if out is not None:
-            out.stimuli[name], out.neuroids[name], out.undefined[name] = len(inside), len(present), undefined
-            if any(diagnoses):
-                out.diagnoses[name] = [Diagnosis.together(own) for own in zip(*diagnoses, strict=True)]
+    place = np.cumsum(aggregated) - 1
+    diagnoses: dict[int, list] = {}
+    for cell in cells:
+        targets, found = run(cell, cell.neuroids, cell.folds, True)
+        kept, count = aggregated[targets], len(cell.folds)
+        out.r[:, cell.part, :count, targets] = np.moveaxis(found.r, -1, 0)
+        out.inner_r[:, cell.part, :count, place[targets[kept]]] = np.moveaxis(found.inner_r[..., kept], -1, 0)
+        own = cell.neuroids[scored[cell.neuroids]]
+        if cell.grouped is not None and len(own):
+            within, again = run(cell, own, cell.grouped, False)
+            kept, count = aggregated[within], len(cell.grouped)
+            out.grouped_r[:, cell.part, :count, place[within[kept]]] = np.moveaxis(again.r[..., kept], -1, 0)
+        name = list(parts)[cell.part]
+        out.neuroids[name] = out.neuroids.get(name, 0) + len(cell.neuroids)
+        out.undefined[name] = out.undefined.get(name, 0) + int(np.isnan(found.r).any((0, 1)).sum())
+        if found.diagnoses:
+            diagnoses.setdefault(cell.part, []).append(found.diagnoses)
+    out.stimuli = {name: len(inside) for name, inside in parts.items()}
+    for k, of_cells in diagnoses.items():
+        out.diagnoses[list(parts)[k]] = [Diagnosis.together(own) for own in zip(*of_cells, strict=True)]
     out.notes = list(dict.fromkeys(notes))
     return out
 
 
-def _empty(layers: int, parts: int, folds: int, aggregated: np.ndarray, grouped: int | None) -> Measured:
-    count = int(aggregated.sum())
+@dataclass(frozen=True)
+class _Cell:
+    """Neuroids of a part that have the same rows, with their folds and, for a scheme that leaks, those that do not."""
 
-    def blank(*shape: int) -> np.ndarray:
-        return np.full(shape, np.nan, np.float32)
+    part: int
+    rows: Int[np.ndarray, " row"]
+    neuroids: Int[np.ndarray, " neuroid"]
+    folds: list[Fold]
+    grouped: list[Fold] | None
 
-    return Measured(
-        blank(layers, parts, folds, len(aggregated)),
-        blank(layers, parts, folds, count),
-        None if grouped is None else blank(layers, parts, grouped, count),
-    )
+
+def _cells(part: int, inside: np.ndarray, Y: np.ndarray, protocol: Protocol, rows: Rows, own_rows: bool) -> list[_Cell]:
+    present = np.flatnonzero(np.isfinite(Y[inside]).any(0) if own_rows else usable(Y[inside]))
+    cells = []
+    for own, members in patterns(Y[np.ix_(inside, present)]) if len(present) else ():
+        labels = rows.take(inside[own])
+        folds = protocol.split(labels)
+        cells.append(_Cell(part, inside[own], present[members], folds, protocol.beside(labels, len(folds))))
+    return cells
+
+
+def _empty(layers: int, parts: int, cells: list[_Cell], aggregated: np.ndarray) -> Measured:
+    """NaN for every value: parts, and neuroids with rows of their own, may have fewer folds than others."""
+
+    def blank(folds: int, targets: int) -> np.ndarray:
+        return np.full((layers, parts, folds, targets), np.nan, np.float32)
+
+    folds, count = max(len(cell.folds) for cell in cells), int(aggregated.sum())
+    grouped = max((len(cell.grouped) for cell in cells if cell.grouped is not None), default=0)
+    return Measured(blank(folds, len(aggregated)), blank(folds, count), blank(grouped, count) if grouped else None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxscore.errors import CardError, DataError
+from jaxscore.errors import CardError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,10 +79,24 @@ class Targets:
         if card.metric == "surprisal":
             return self.coords["neuroid_id"] == MEAN
         for name, value in card.aggregation.neuroids.items():
-            if name in self.coords:
+            if self.has(name, card, "aggregation.neuroids"):
                 mask &= self.coords[name].astype(str) == value
         if not mask.any():
             raise DataError(
                 f"No neuroid has {dict(card.aggregation.neuroids)}, which the score is made of", "Check the card."
             )
         return mask
+
+    def has(self, name: str, card: Card, key: str) -> bool:
+        """Whether targets have a coordinate; files of one atlas need not name it, any other that is absent is an error.
+
+        Raises:
+            CardError: naming the key of the card.
+        """
+        if name in self.coords or name == "atlas":
+            return name in self.coords
+        near = did_you_mean(name, self.coords)
+        raise CardError(
+            f"{card.identifier}: {key}: there is no coordinate {name!r} of the values. {near}".strip(),
+            f"There are: {', '.join(self.coords)}.",
+        )

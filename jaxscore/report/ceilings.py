@@ -7,7 +7,6 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +29,7 @@ METHODS = {
 def describe(found: xr.Dataset) -> str:
     """How the ceiling was computed."""
     attrs = found.attrs
-    sentence = METHODS[attrs["method"]].format(over=attrs.get("over"), bootstraps=found.sizes.get("bootstrap"))
+    sentence = METHODS[attrs["method"]].format(over=attrs.get("over"), bootstraps=attrs.get("bootstraps"))
     return f"{sentence}; seed {attrs['seed']}"
 
 
@@ -107,13 +106,13 @@ def plot_ceiling(found: xr.Dataset, path: str | os.PathLike[str]) -> None:
 
 def _extrapolation(axes, found: xr.Dataset) -> None:
     x, sizes = found["x"].values, found["size"].values
-    low, middle, high = np.nanpercentile(found["curves"].values, [2.5, 50, 97.5], axis=0)
+    low, middle, high = found["curves"].values
     axes.fill_between(x, low, high, color="#0072B2", alpha=0.15, linewidth=0, label="95% of bootstraps")
-    axes.plot(x, middle, color="#0072B2", linewidth=2.5, label="median curve")
+    axes.plot(x, middle, color="#0072B2", linewidth=2.5, label="fitted curve")
     points = found["points"].values
     axes.plot(sizes, points.T, "o-", color="#BDBDBD", markersize=5, linewidth=0.8, zorder=1)
     axes.plot([], [], "o-", color="#BDBDBD", markersize=5, label=f"{len(points)} subjects, medians over neuroids")
-    axes.plot(sizes, median_present(points, 0), "o", color="#222222", markersize=9, label="median over subjects")
+    axes.plot(sizes, found["medians"].values, "o", color="#222222", markersize=9, label="median over all neuroids")
     axes.set_xlim(0, x[-1])
     axes.set_xlabel(f"number of {found.attrs['over']}", size=15)
     axes.set_ylabel("r of a held-out subject", size=15)

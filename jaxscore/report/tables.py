@@ -60,7 +60,7 @@ def layer_table(layers: xr.Dataset, *, width: int = 80) -> RenderableType:
     parts += [Text(), _rows(layers, width)]
     if "grouped" in layers:
         parts += [Text(), _note(GROUPED_NOTE)]
-    parts += _chosen(attrs)
+    parts += _chosen(attrs) + _by(attrs)
     parts += [Text(f"warning: {printable(line)}", style="yellow", overflow="fold") for line in warnings_of(attrs)]
     return Constrain(Group(*parts), width)
 
@@ -167,6 +167,15 @@ def _chosen(attrs: Mapping[str, Any]) -> list[RenderableType]:
         Text(f"  nested score {score} ± {error}, r {r}", style="bold green"),
         _note(attrs["chosen_how"]),
     ]
+
+
+def _by(attrs: Mapping[str, Any]) -> list[RenderableType]:
+    """The score of the chosen layer for each value of a coordinate, such as each atlas or time bin."""
+    lines = []
+    for name, scores in json.loads(attrs.get("by") or "{}").items():
+        each = ", ".join(f"{value} {three_decimals(math.nan if s is None else s)}" for value, s in scores.items())
+        lines.append(_note(f"{attrs['chosen_layer']} by {name}: {each}"))
+    return lines
 
 
 def _note(sentence: str) -> Text:

@@ -32,7 +32,7 @@ def complaint(ran, *words: str) -> None:
     [
         ("run gtp2", ["Unknown model 'gtp2'", "Did you mean 'gpt2'", "jaxscore ls models"]),
         ("run no/such/folder", ["Unknown model 'no/such/folder'", "jaxscore ls models"]),
-        ("run mini -b Simulated2026-encodng", ["Unknown benchmark", "Did you mean 'Simulated2026-encoding'?"]),
+        ("run mini -b Simulated2026-encodng", ["Unknown benchmark", "Did you mean 'Simulated2026-encoding'"]),
         ("run mini -b absent.toml", ["no card absent.toml", "jaxscore ls benchmarks"]),
         ("run mini -b Simulated2026-encoding -b nothing", ["Unknown benchmark 'nothing'"]),
         (
@@ -354,7 +354,7 @@ def test_no_network_for_the_data(cli, tiny, tmp_path):
 
 def test_data_offered_in_place_of_the_network_must_fit(cli, tiny, study):
     study.write()
-    complaint(cli("run", tiny, "--data", "study.csv"), "the data name no passage")
+    complaint(cli("run", tiny, "--data", "study.csv"), "no column 'experiment'")
 
 
 def test_debug_shows_the_traceback(cli, monkeypatch):

@@ -14,7 +14,7 @@ from jaxscore.cards import load_benchmark
 from jaxscore.ceilings.asked import ceiling_of
 from jaxscore.data.material import load_material
 from jaxscore.data.source import open_source
-from jaxscore.errors import CardError, DataError
+from jaxscore.errors import DataError
 
 STIMULI = 30
 
@@ -96,7 +96,7 @@ def test_runs_are_cleaned_one_by_one_and_left_out(tmp_path, card):
     found = score(path)
     assert found.layers["score"].item() > 0.5
     assert found.record["result"]["warnings"] == []
-    within = score(card(data=data))
+    within = score(card(data=data, splits={"folds": 4}))
     assert "leave-one-run-out" in " ".join(within.record["result"]["warnings"])
 
 
@@ -124,7 +124,7 @@ def test_time_bins_have_scores_of_their_own(tmp_path, card):
     path = card(data={"time_bin": "ms", "responses": ["a"]}, aggregation={"by": "time_bin"})
     found = score(path)
     early, late = found.arrays["time_bin_score"].values[0]
-    assert found.arrays["each_time_bin"].values.tolist() == ["0.0", "100.0"]
+    assert found.arrays["each_time_bin"].values.tolist() == [0.0, 100.0]
     assert early < 0.4 < 0.5 < late
 
 
@@ -158,8 +158,10 @@ def _save(path: Path, values: np.ndarray) -> None:
 
 def test_scored_and_unscored_rows_are_read_alike(tmp_path, card):
     frame().assign(kind=np.tile(["x", "y", "z"], 10)).to_csv(tmp_path / "own.csv", index=False)
-    with pytest.raises(CardError, match=r"data\.scored: the data have no coordinate 'kind'"):
-        material(card(data={"scored": {"kind": ["x"]}, "responses": ["a"]}))
+    with pytest.raises(DataError, match=r"no column 'kindd'.*\n.*'kind'"):
+        material(card(data={"scored": {"kindd": ["x"]}, "responses": ["a"]}))
+    own = material(card(data={"scored": {"kind": ["x", "z"]}, "responses": ["a"]}))
+    assert (len(own.texts), own.assembly.sizes["presentation"]) == (STIMULI, 20)
     path = card(
         data={
             "responses": ["a"],
