@@ -71,7 +71,9 @@ def ceiling_of(
 
     reporter = reporter or Reporter()
     card = benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark)
-    card = Options(splits=splits, folds=folds, regression=regression, data=str(data) if data else None).in_force(card)
+    options = Options(splits=splits, folds=folds, regression=regression, data=str(data) if data else None)
+    options.check(card)
+    card = options.in_force(card)
     given = {"method": method, "over": over, "subsets": subsets, "held_out": held_out, "bootstraps": bootstraps}
     card = card.model_copy(update={"ceiling": _asked(card.ceiling, given | {"seed": seed})})
     with reporter.phase("download"):

@@ -195,7 +195,9 @@ def _holdout(card, material, targets, protocol, reporter) -> xr.Dataset:
     names = targets.coords["neuroid_id"].astype(str)
     width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
     medians = np.array(list(found.medians.values()))
-    return _plain(found.r, names[found.targets * width], found.subjects.astype(str), float(median_present(medians, 0)))
+    whole = float(median_present(medians, 0))
+    out = _plain(found.r, names[found.targets * width], found.subjects.astype(str), whole)
+    return out.assign_attrs(notes=json.dumps(found.notes))
 
 
 def _split_half(card, material, targets, protocol, reporter) -> xr.Dataset:

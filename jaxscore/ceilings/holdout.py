@@ -27,6 +27,7 @@ class Holdout:
         medians: of each subject, over its targets.
         center: mean over subjects.
         error: standard deviation over subjects (ddof 0).
+        notes: what the regressions warned of.
     """
 
     targets: Int[np.ndarray, " target"]
@@ -35,6 +36,7 @@ class Holdout:
     medians: dict[Subject, float]
     center: float
     error: float
+    notes: list[str]
 
 
 def holdout(
@@ -74,4 +76,4 @@ def holdout(
     medians = {name: float(median_present(r[found.subjects == name], 0)) for name in names}
     known = np.array([value for value in medians.values() if np.isfinite(value)])
     center, error = (float(known.mean()), float(known.std())) if len(known) else (np.nan, np.nan)
-    return Holdout(found.targets, found.subjects, r, medians, center, error)
+    return Holdout(found.targets, found.subjects, r, medians, center, error, found.notes)

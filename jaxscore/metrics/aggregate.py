@@ -138,7 +138,7 @@ def _spread(values: Float[np.ndarray, "*layer subject"]) -> Float[np.ndarray, "*
 def median_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
     """Median over an axis that skips NaN; NaN where nothing is left."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        warnings.filterwarnings("ignore", "All-NaN|Mean of empty", RuntimeWarning)
         return np.nanmedian(values, axis)
 
 

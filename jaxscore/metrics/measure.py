@@ -75,8 +75,9 @@ class Protocol:
         return make_folds(self.scheme, rows.count, values=rows.values, **named)
 
     def beside(self, rows: Rows, folds: int) -> list[Fold] | None:
-        """For a scheme that leaks, as many folds that keep passages whole, if the data have that many."""
-        if self.scheme not in LEAKING or rows.groups is None or len(np.unique(rows.groups)) < 3:
+        """For a scheme that leaks into training, as many folds that keep passages whole, if the data have that many."""
+        trained = self.metric.name in ("encoding", "decoding")
+        if not trained or self.scheme not in LEAKING or rows.groups is None or len(np.unique(rows.groups)) < 3:
             return None
         return make_folds("grouped", rows.count, folds=min(folds, len(np.unique(rows.groups))), groups=rows.groups)
 
@@ -166,6 +167,8 @@ def measure(
         return found.targets if protocol.metric.by_unit else neuroids[found.targets], found
 
     place = np.cumsum(aggregated) - 1
+    out.stimuli = {name: len(inside) for name, inside in parts.items()}
+    out.neuroids, out.undefined = (dict.fromkeys(parts, 0) for _ in range(2))
     diagnoses: dict[int, list] = {}
     for cell in cells:
         targets, found = run(cell, cell.neuroids, cell.folds, True)
@@ -178,11 +181,10 @@ def measure(
             kept, count = aggregated[within], len(cell.grouped)
             out.grouped_r[:, cell.part, :count, place[within[kept]]] = np.moveaxis(again.r[..., kept], -1, 0)
         name = list(parts)[cell.part]
-        out.neuroids[name] = out.neuroids.get(name, 0) + len(cell.neuroids)
-        out.undefined[name] = out.undefined.get(name, 0) + int(np.isnan(found.r).any((0, 1)).sum())
+        out.neuroids[name] += len(cell.neuroids)
+        out.undefined[name] += int(np.isnan(found.r).any((0, 1)).sum())
         if found.diagnoses:
             diagnoses.setdefault(cell.part, []).append(found.diagnoses)
-    out.stimuli = {name: len(inside) for name, inside in parts.items()}
     for k, of_cells in diagnoses.items():
         out.diagnoses[list(parts)[k]] = [Diagnosis.together(own) for own in zip(*of_cells, strict=True)]
     out.notes = list(dict.fromkeys(notes))

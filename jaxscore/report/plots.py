@@ -164,6 +164,8 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Name each line at its right end, moved apart where two names would overlap."""
     low, high = axes.get_ylim()
     ends = sorted(end for end in ends if np.isfinite(end[0]))
+    if not ends:
+        return
     line = 19 / 72 * DPI / axes.bbox.height  # 14-point letters on a line of 19 points, in parts of the axes
     half = [line / 2 * (1 + label.count("\n")) for _, label, _ in ends]
     y = [(height - low) / (high - low) for height, _, _ in ends]
