@@ -42,8 +42,9 @@ def ceiling_of(
 
     Args:
         benchmark: an identifier, the path of a card, or a card.
-        method: "extrapolation" to infinitely many subjects, "holdout" of each subject in turn, "split-half" of
-            repetitions, "subject-halves" of the mean over subjects; by default the card's, or extrapolation.
+        method: "extrapolation" to infinitely many subjects, "holdout" of each subject in turn, "split-half" or
+            "test-retest" of repetitions, "subject-halves" of the mean over subjects; by default the card's, or
+            extrapolation.
         over: extrapolation over "subjects" or "electrodes".
         subsets: random subsets for each number of subjects; all by default.
         held_out: random held-out subjects of each subset; all by default.

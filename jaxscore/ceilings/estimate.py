@@ -90,7 +90,7 @@ def _arguments(card: Card, material: Material, targets: Targets, protocol: Proto
     if len(set(subjects.tolist())) < 2:
         raise DataError(
             f"{card.identifier} has one subject, {str(subjects[0])!r}: nobody is predicted from others",
-            "With repetitions, use the method split-half; else give published ceilings.",
+            "With repetitions, use split-half or test-retest; else give published ceilings.",
         )
     return assembly.values, subjects, targets.units, material.parts, protocol, material.rows
 
@@ -138,7 +138,7 @@ def _present(Y: np.ndarray, owners: np.ndarray) -> list[str]:
 def _laid_out(collected: Collected, found: Extrapolated, targets: Targets, card: Card) -> xr.Dataset:
     """An extrapolation with its points and curves."""
     whole, each = found.whole(), found.by_subject()
-    x = np.linspace(0, max(2 * max(found.sizes), min(60.0, np.nan_to_num(whole.endpoint))), 121)
+    x = np.linspace(0, max(2 * max(found.sizes), min(60.0, np.nan_to_num(whole.endpoint))), 61)
     everyone = np.ones(len(found.targets), bool)
     names = targets.coords["neuroid_id"].astype(str)
     width = 1 if card.metric == "encoding" else len(names) // (int(targets.units.max()) + 1)
@@ -177,11 +177,11 @@ def _curves(found: Extrapolated, x: np.ndarray) -> np.ndarray:
     """Percentiles over bootstraps of each target's curve, as medians over targets [percentile, x]."""
     from jaxscore.ceilings.curves import curve
 
-    fitted = np.flatnonzero(~np.isnan(found.v0).all(1))
+    fitted = np.flatnonzero(~np.isnan(found.v0).any(1))
     out = np.full((3, len(x)), np.nan)
     for i, at in enumerate(x if len(fitted) else ()):
         drawn = curve(np.array(at), found.v0[fitted], found.tau0[fitted])
-        out[:, i] = median_present(np.nanpercentile(drawn, [2.5, 50, 97.5], axis=1), 1)
+        out[:, i] = median_present(np.percentile(drawn, [2.5, 50, 97.5], axis=1), 1)
     return out
 
 
@@ -214,7 +214,8 @@ def _retest(card, material, targets, protocol, reporter) -> xr.Dataset:
 
     repetitions = _repetitions(card, material)
     with reporter.phase("halves"):
-        found = retest(repetitions[::2].mean(0), repetitions[1::2].mean(0))
+        half = len(repetitions) // 2  # of as many: an odd one is left out
+        found = retest(repetitions[0 : 2 * half : 2].mean(0), repetitions[1 : 2 * half : 2].mean(0))
     return _of_neuroids(np.sqrt(found.corrected), card, targets)
 
 
@@ -223,6 +224,12 @@ def _repetitions(card: Card, material: Material) -> np.ndarray:
         raise DataError(
             f"{card.identifier} has no repetitions: nothing can be compared with itself",
             "Name the column that tells presentations of one stimulus apart: data.repetition.",
+        )
+    lacking = np.isnan(material.repetitions).all(-1).any(0)
+    if lacking.any():
+        raise DataError(
+            f"{card.identifier}: {lacking.sum()} of {len(lacking)} stimuli have fewer repetitions than others",
+            "Leave them out, or use the coordinate noise_ceiling, which takes any number of repetitions.",
         )
     return material.repetitions
 

@@ -99,6 +99,9 @@ def _of_estimate(card: Card, targets: Targets, found: xr.Dataset, path: Path) ->
     if not card.ceiling.each:
         return Ceilings.of_whole(float(notes["whole"]), len(targets), card.ceiling.source, **more)
     ids = targets.coords["neuroid_id"].astype(str)
+    if card.metric == "decoding":  # one for each unit, which its features share
+        width = len(ids) // (int(targets.units.max()) + 1)
+        ids = np.repeat(ids[::width], width)
     order = {name: i for i, name in enumerate(found["neuroid_id"].values.astype(str).tolist())}
     if len(order) < found.sizes["target"]:
         raise DataError(

@@ -16,7 +16,7 @@ def ceiling(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Identifier or card.toml.")],
     method: Annotated[
         str | None,
-        typer.Option(help="extrapolation, holdout, split-half or subject-halves.", show_default="card's"),
+        typer.Option(help="extrapolation, holdout, split-half, test-retest or subject-halves.", show_default="card's"),
     ] = None,
     over: Annotated[
         str | None, typer.Option(help="Extrapolate over subjects or electrodes.", show_default="card's")
@@ -58,6 +58,7 @@ def ceiling(
         )
     if as_json:
         attrs = {name: value.item() if hasattr(value, "item") else value for name, value in found.attrs.items()}
+        attrs = {name: None if value != value else value for name, value in attrs.items()}  # JSON has no NaN
         typer.echo(json.dumps(attrs | {"paths": [str(path) for path in paths]}, ensure_ascii=False))
         return
     typer.echo(render_ceiling(found, color=sys.stdout.isatty()), nl=False)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 METHODS = {
     "extrapolation": "extrapolated to infinitely many {over}; {bootstraps} bootstraps; median over neuroids",
-    "holdout": "each subject predicted from all others; mean of the subjects' medians",
-    "split-half": "halves of the repetitions, Spearman-Brown; median over neuroids",
+    "holdout": "each subject predicted from all others; median of the subjects' medians",
+    "split-half": "halves of the repetitions, Spearman-Brown; medians over neuroids and subjects",
+    "test-retest": "two measurements of the same stimuli; medians over neuroids and subjects",
     "subject-halves": "halves of the subjects, Spearman-Brown; median over splits",
 }
 
@@ -94,6 +95,7 @@ def plot_ceiling(found: xr.Dataset, path: str | os.PathLike[str]) -> None:
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=13)
+    axes.set_axisbelow(True)
     axes.grid(axis="y", color="#E0E0E0", linewidth=0.8)
     figure.suptitle(
         f"Ceiling of {shorten(attrs['benchmark'], 60)}", size=22, weight="bold", x=0.02, ha="left", parse_math=False
@@ -125,6 +127,8 @@ def _subjects(axes, found: xr.Dataset) -> None:
     values = [float(median_present(found["ceiling"].values[owners == name], 0)) for name in names]
     axes.bar(range(len(names)), values, color="#0072B2", width=0.7)
     axes.set_xticks(range(len(names)), [shorten(name, 16) for name in names], rotation=60 if len(names) > 8 else 0)
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
     axes.set_ylabel("ceiling", size=15)
 
 
