@@ -107,8 +107,10 @@ def _of_estimate(card: Card, targets: Targets, found: xr.Dataset, path: Path) ->
         raise DataError(
             f"{card.identifier}: several neuroids have one neuroid_id", "Name what tells them apart: data.neuroid_id."
         )
-    values = np.array([found["ceiling"].values[order[name]] if name in order else np.nan for name in ids])
-    return Ceilings.of_each(values, targets, targets.aggregated(card), card.ceiling.source, **more)
+    scored = targets.aggregated(card)  # a voxel of several atlases has one id in all of them
+    known = found["ceiling"].values
+    values = [known[order[name]] if own and name in order else np.nan for name, own in zip(ids, scored, strict=True)]
+    return Ceilings.of_each(np.array(values), targets, scored, card.ceiling.source, **more)
 
 
 def _stored(card: Card, targets: Targets, source: Source) -> Ceilings:

@@ -79,7 +79,11 @@ class Protocol:
         trained = self.metric.name in ("encoding", "decoding")
         if not trained or self.scheme not in LEAKING or rows.groups is None or len(np.unique(rows.groups)) < 3:
             return None
-        return make_folds("grouped", rows.count, folds=min(folds, len(np.unique(rows.groups))), groups=rows.groups)
+        count = min(folds, len(np.unique(rows.groups)))
+        try:
+            return make_folds("grouped", rows.count, folds=count, groups=rows.groups)
+        except DataError:  # passages too small to be tested by themselves
+            return None
 
 
 @dataclass

@@ -324,13 +324,13 @@ def fold_operators(
         One operator per held-out set, in the order of `splits` and their `tests`; and how they were made.
     """
     X = centred(np.asarray(X, np.float64))
-    factor, coordinates = factorise(X, solver) if path != "refit" else None, None
+    # stimuli that are trained on and tested are predicted as if they were not trained on
+    shared = [any(np.isin(test, split.train).any() for test in split.tests) for split in splits]
+    factor, coordinates = factorise(X, solver) if path != "refit" and not all(shared) else None, None
     paths, ranks, operators = Counter(), [], []
-    for split in splits:
-        held = np.setdiff1d(np.arange(len(X)), split.train)
-        block = factor.leave_out(held, split.train, 1.0 / solver.rcond) if factor else None
-        if any(np.isin(test, split.train).any() for test in split.tests):  # predicted as if they were not trained on
-            held, block = np.union1d(held, np.concatenate(split.tests)), None
+    for split, both in zip(splits, shared, strict=True):
+        held = np.unique(np.concatenate(split.tests)) if both else np.setdiff1d(np.arange(len(X)), split.train)
+        block = factor.leave_out(held, split.train, 1.0 / solver.rcond) if factor and not both else None
         if block is not None:
             taken, rank = factor.path, min(factor.rank, len(split.train) - 1)
         else:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from rich.cells import cell_len
 
 import jaxscore
@@ -53,10 +54,9 @@ def test_ls(cli):
     names = [line.split()[0] for line in models.out.splitlines()]
     assert names[0] == "mini"
     assert "gpt2" in names
-    assert [line.split()[0] for line in benchmarks.out.splitlines()] == [
-        "Pereira2018-encoding",
-        "Simulated2026-encoding",
-    ]
+    cards = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.toml"))
+    assert [line.split()[0] for line in benchmarks.out.splitlines()] == cards
+    assert {"Pereira2018-encoding", "Blank2014-ridge", "Simulated2026-encoding"} <= set(cards)
     assert "SIMULATED" in benchmarks.out
 
 
