@@ -297,7 +297,13 @@ def _in_force(
     model: LanguageModel | StaticModel, card: Card, options: Options, hooks: Hooks, data: str
 ) -> dict[str, Any]:
     """Everything that a score depends on; its hash names the result."""
+    from jaxscore.regression.splits import PROTOCOLS, SCHEMES
+
     protocol = card.model_dump(mode="json", exclude={"title", "citation"})
+    scheme = (SCHEMES | PROTOCOLS).get(card.splits.scheme)
+    for name in ("folds", "seed"):  # the scheme's own, where the card leaves them to it
+        if scheme and protocol["splits"][name] is None:
+            protocol["splits"][name] = getattr(scheme, name)
     for place in ("source", "sha256", "sha1"):  # what was read is named by its hash
         protocol["data"].pop(place)
     return {

@@ -176,7 +176,8 @@ def test_record(once, study, tiny):
     assert record["in_force"]["layers"] == "1-2"
     assert protocol["regression"]["solver"] == "ridge"
     assert protocol["regression"]["alpha"] == 2.0
-    assert protocol["splits"] == {"scheme": "shuffled", "folds": 3, "seed": 1}
+    splits = {"scheme": "shuffled", "folds": 3, "seed": 1, "by": None, "values": None, "trim": 0}
+    assert protocol["splits"] == splits
     assert protocol["context"] == {
         "group": "passage", "protocol": "chained", "window": None, "stride": None, "bidirectional": "prefix",
     }  # fmt: skip
