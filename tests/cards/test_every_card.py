@@ -82,7 +82,6 @@ def _data(name, mirror) -> dict:
     return {}
 
 
-@pytest.mark.filterwarnings("ignore:The least populated class")  # of the sentences of Blank2014, also in 2021
 @pytest.mark.parametrize("name", CARDS)
 def test_every_card(name, mirror, tiny, tmp_path):
     card, data = mirror.card(name), _data(name, mirror)
