@@ -27,7 +27,7 @@ from transformers import GPT2Config, GPT2Tokenizer
 
 from jaxscore.data.assemblies import write_assembly
 from jaxscore.models.checkpoint import initial_params
-from jaxscore.models.families.gpt2 import read
+from jaxscore.models.families.gpt2 import FAMILIES, read
 from jaxscore.models.mini.train import save
 
 LANGUAGE = (12_155, 8_031, 13_553)  # voxels in 384sentences, in 243sentences, in either
@@ -91,7 +91,7 @@ def gpt2_tokenizer(shared: Path) -> GPT2Tokenizer:
 def checkpoint(folder: Path, shared: Path) -> None:
     """GPT-2-small's shape, its own initialisation, the real tokenizer."""
     config = GPT2Config()
-    save(folder, config, initial_params(read(config), 0, "float32"), gpt2_tokenizer(shared).backend_tokenizer)
+    save(folder, config, initial_params(read(config), FAMILIES["gpt2"], 0, "float32"), gpt2_tokenizer(shared).backend_tokenizer)
 
 
 def main() -> None:

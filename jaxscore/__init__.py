@@ -19,6 +19,7 @@ _LAZY = {
     "activations": "jaxscore.extract.reader",
     "load_benchmark": "jaxscore.cards",
     "load_model": "jaxscore.models",
+    "results": "jaxscore.store.table",
     "score": "jaxscore.scoring",
     "surprisal": "jaxscore.extract.reader",
 }
@@ -29,6 +30,7 @@ __all__ = [
     "activations",
     "load_benchmark",
     "load_model",
+    "results",
     "score",
     "surprisal",
 ]
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from jaxscore.extract.reader import activations, surprisal
     from jaxscore.models import load_model
     from jaxscore.scoring import Score, score
+    from jaxscore.store.table import results
 
 
 def __getattr__(name: str) -> Any:

@@ -34,12 +34,20 @@ class FetchError(JaxscoreError):
     """Data or a checkpoint that cannot be had: no network, no permission, no such object."""
 
 
+class TemporaryFetchError(FetchError):
+    """What cannot be had now and may be had later: no answer, a cut connection, a server in trouble."""
+
+
 class ModelError(JaxscoreError):
     """A checkpoint that cannot be loaded faithfully."""
 
 
 class StoreError(JaxscoreError):
     """A result that could not be written; what was there before is untouched."""
+
+
+class TemporaryStoreError(StoreError):
+    """A place of results that does not answer, or has no room, now: the same may work later."""
 
 
 class GridEdgeWarning(UserWarning):

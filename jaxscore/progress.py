@@ -18,10 +18,12 @@ class Reporter:
 
     Attributes:
         seconds: wall time of each phase so far.
+        notes: what a person should know, in sentences.
     """
 
     def __init__(self, bars: Progress | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self.notes: list[str] = []
         self._bars = bars
 
     @contextmanager
@@ -36,6 +38,10 @@ class Reporter:
             if self._bars and task is not None:
                 finished = self._bars.tasks[self._bars.task_ids.index(task)].completed
                 self._bars.update(task, total=max(total or 0, finished, 1), completed=max(total or 0, finished, 1))
+
+    def note(self, text: str) -> None:
+        """Remember a sentence for whoever asked for the run."""
+        self.notes.append(text)
 
     def received(self, name: str, done: int, total: int | None) -> None:
         """Progress of a download, in bytes."""

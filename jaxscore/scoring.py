@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxscore import __version__
 from jaxscore.cards import Card, load_benchmark
-from jaxscore.data.source import open_source
 from jaxscore.errors import StoreError
+from jaxscore.extract.activations import activations
 from jaxscore.hooks import Array, Hooks
-from jaxscore.models import LanguageModel, StaticModel, load_model
-from jaxscore.options import Options, check_batch_size, check_static, choose_layers
+from jaxscore.models import LanguageModel, load_model
+from jaxscore.opened import Opened, closing
+from jaxscore.options import Options, check_batch_size
 from jaxscore.progress import Reporter
-from jaxscore.provenance import content_key, device, versions
-from jaxscore.store.records import Paths, check_writable, find_result, paths_of, result_paths, save_result
+from jaxscore.provenance import content_key
+from jaxscore.store.places import open_place
+from jaxscore.store.records import (
+    Found,
+    Paths,
+    check_writable,
+    examine,
+    paths_of,
+    read_arrays,
+    result_paths,
+    save_result,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from jaxscore.contexts.reading import Reading
-    from jaxscore.data.material import Material
-    from jaxscore.data.source import Source
-    from jaxscore.metrics.measure import Measured, Protocol
-    from jaxscore.metrics.targets import Targets
 
 DEFAULT_OUT = "jaxscore-results"
 
@@ -79,6 +81,7 @@ def score(
     untrained: bool = False,
     dtype: str = "float32",
     batch_size: int | None = None,
+    tensor: int | None = None,
     data: str | Path | None = None,
     out: str | Path | None = DEFAULT_OUT,
     overwrite: bool = False,
@@ -113,8 +116,10 @@ def score(
         untrained: draw the architecture's own initialisation instead of reading the weights.
         dtype: of the weights: "float32", "bfloat16" or "float16".
         batch_size: texts in a batch; chosen for the device by default. Changes no number beyond round-off.
+        tensor: devices that share the weights of the model; by default as few as they fit on. The others read texts
+            side by side.
         data: a local file in place of the card's source.
-        out: folder of the results; None writes nothing.
+        out: folder or s3:// url of the results; None writes nothing.
         overwrite: compute again even if the result is there.
         offline: never use the network.
         on_stimuli: your function from the stimuli's texts to those that are read in their place.
@@ -142,229 +147,64 @@ def score(
     check_batch_size(batch_size)
     published = benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark)
     options.check(published)
-    card = options.in_force(published)
-    if out is not None:
-        check_writable(Path(out))
-    with reporter.phase("download"):
-        source = open_source(card, offline=offline, progress=reporter.received)
-        if isinstance(model, str | Path):
+    place = None if out is None else open_place(out)
+    if place is not None:
+        check_writable(place)
+    opened = Opened.open(published, options, hooks, offline=offline, reporter=reporter)
+    if isinstance(model, str | Path):
+        with reporter.phase("download"):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
-    if not isinstance(model, LanguageModel):
-        _check_static(model, published, options, dtype)
-        if not pooling:  # word embeddings: the 2021 pipeline takes their mean
-            card = card.model_copy(update={"pooling": model.default_pooling})
-    in_force = _in_force(model, card, options, hooks, source.sha256)
-    paths = result_paths(Path(out), card.identifier, model.name, content_key(in_force)) if out is not None else None
-    if paths and not overwrite and (record := find_result(paths)):
-        return _reopen(record, paths)
-    asked = {"model": model.name, "benchmark": card.identifier} | given
-    return _compute(model, card, options, hooks, source, asked, in_force, batch_size, paths, reporter)
-
-
-def _check_static(model: StaticModel, card: Card, options: Options, dtype: str) -> None:
-    """Refuse options that say how tokens are read."""
-    asked = {name: getattr(options, name) for name in ("protocol", "window", "stride", "bidirectional", "bos")}
-    if not model.reads_contexts:
-        asked["context"] = "sentence" if options.context == "none" else options.context
-    usual = card.context.model_dump() | {"context": card.context.group, "bos": "auto", "dtype": "float32"}
-    check_static(model.name, asked | {"dtype": dtype}, usual)
-
-
-def _compute(
-    model: LanguageModel | StaticModel,
-    card: Card,
-    options: Options,
-    hooks: Hooks,
-    source: Source,
-    asked: dict[str, Any],
-    in_force: dict[str, Any],
-    batch_size: int | None,
-    paths: Paths | None,
-    reporter: Reporter,
-) -> Score:
-    """Everything between the data and the store."""
-    from jaxscore.ceilings.find import find_ceilings
-    from jaxscore.data.material import load_material
-    from jaxscore.metrics.targets import Targets
-    from jaxscore.result import protocol_of, tabulate
-
-    protocol = protocol_of(card)
+    opened.check(model, dtype)
+    in_force = opened.in_force(model)
+    paths = place and result_paths(place, published.identifier, model.name, content_key(in_force))
+    found = examine(paths) if paths and not overwrite else Found()
+    if found.record:
+        return _reopen(found.record, paths)
+    if found.problem:
+        reporter.note(f"{found.problem}: it is computed again.")
     with reporter.phase("read data"):
-        material = load_material(card, source)
-    names, features, reading = _features(model, card, options, hooks, material, batch_size, reporter)
-    targets = Targets.of(card, material.assembly, max(layer.shape[1] for layer in features))
-    ceilings = find_ceilings(card, material, targets, protocol, source, reporter)
-    given = card.ceiling.kind in ("published", "file") or bool(card.ceiling.values)
-    if given and (replaced := options.replaced()):
-        ceilings.warnings.append(f"The ceiling belongs to the card's own protocol, not to {' '.join(replaced)}.")
-    measured = _measure(card, material, targets, features, protocol, reporter)
-    layers, arrays, notes = tabulate(model.name, card, material, targets, measured, ceilings, names)
-    record = {
-        "model": _about_model(model, reading),
-        "benchmark": {
-            "identifier": card.identifier,
-            "data": {"url": source.url, "sha256": source.sha256, "etag": source.etag},
-            "ceiling": ceilings.notes,
-        },
-        "asked": asked,
-        "in_force": in_force,
-        "result": notes,
-        "device": device(),
-        "versions": versions(),
-    }
+        request = opened.request(model)
+    layers = opened.layers(model) if request.pooling else []
+    read = activations(model, request, layers, batch_size=batch_size, tensor=tensor, reporter=reporter)
+    asked = {"model": model.name, "benchmark": published.identifier} | given
+    record, arrays, table = opened.compare(model, read, asked, in_force, reporter)
+    return save(paths, record, arrays, table, reporter)
+
+
+def save(
+    paths: Paths | None, record: dict[str, Any], arrays: xr.Dataset, layers: xr.Dataset, reporter: Reporter
+) -> Score:
+    """Close the record, and write the result if it has a place."""
     with reporter.phase("save"):
-        record |= {
-            "seconds": {k: round(v, 3) for k, v in reporter.seconds.items()},
-            "created": datetime.now(UTC).isoformat(),
-        }
+        record |= closing(reporter)
         if paths:
             record = save_result(paths, record, arrays, layers)
     return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=False)
 
 
-def _features(
-    model: LanguageModel | StaticModel,
-    card: Card,
-    options: Options,
-    hooks: Hooks,
-    material: Material,
-    batch_size: int | None,
-    reporter: Reporter,
-) -> tuple[list[str], list[Array], dict[str, Any]]:
-    """Names of the layers, their features [row of the responses, feature], and how the stimuli were read."""
-    from jaxscore.extract.activations import activations
-    from jaxscore.extract.reduction import reduced
-
-    texts = hooks.stimuli(material.texts)
-    if card.metric == "surprisal":
-        bits, reading = _surprisal(model, card.context.reading(options.bos), texts, material, batch_size, reporter)
-        return ["surprisal"], [bits], reading
-    chosen = choose_layers(options.layers, model.layer_names, model.layer_aliases)
-    names = [model.state_names[layer] for layer in chosen]
-    found = activations(
-        model, card.context.reading(options.bos), card.pooling, texts, material.ids,
-        material.contexts, chosen, batch_size=batch_size, reporter=reporter,
-    )  # fmt: skip
-    states = reduced(hooks.activations(names, found.states), card.reduction, card.splits.seed or 1)
-    return names, material.align(states), found.notes
-
-
-def _surprisal(
-    model: LanguageModel | StaticModel,
-    reading: Reading,
-    texts: list[str],
-    material: Material,
-    batch_size: int | None,
-    reporter: Reporter,
-) -> tuple[Array, dict[str, Any]]:
-    """Bits of each stimulus [stimulus, 1], and how it was read."""
-    from jaxscore.extract.reader import surprisal
-
-    found = surprisal(
-        model, texts, material.contexts, ids=material.ids, reading=reading, batch_size=batch_size, reporter=reporter
-    )
-    return found["surprisal"].values[:, None], json.loads(found.attrs["reading"])
-
-
-def _measure(
-    card: Card, material: Material, targets: Targets, features: list[Array], protocol: Protocol, reporter: Reporter
-) -> Measured:
-    """Compare the features of every layer with the responses."""
-    from jaxscore.behaviour.score import measure_surprisal
-    from jaxscore.metrics.measure import measure
-
-    if card.metric == "surprisal":
-        return measure_surprisal(card, material, features[0][:, 0])
-
-    scored, neuroids = targets.aggregated(card), material.assembly.sizes["neuroid"]
-    # one step for each layer's operators and each neuroid of a product; the score's own neuroids have inner folds too
-    total = len(material.parts) * (len(features) + neuroids + int(scored.sum()))
-    with reporter.phase("regression", total) as step:
-        return measure(
-            features,
-            material.assembly.values,
-            material.parts,
-            targets.units,
-            scored,
-            protocol,
-            material.rows,
-            own_rows=card.data.missing == "keep",
-            step=lambda _, amount: step(amount),
-        )
-
-
-def _in_force(
-    model: LanguageModel | StaticModel, card: Card, options: Options, hooks: Hooks, data: str
-) -> dict[str, Any]:
-    """Everything that a score depends on; its hash names the result."""
-    from jaxscore.regression.splits import PROTOCOLS, SCHEMES
-
-    protocol = card.model_dump(mode="json", exclude={"title", "citation"})
-    scheme = (SCHEMES | PROTOCOLS).get(card.splits.scheme)
-    for name in ("folds", "seed"):  # the scheme's own, where the card leaves them to it
-        if scheme and protocol["splits"][name] is None:
-            protocol["splits"][name] = getattr(scheme, name)
-    for place in ("source", "sha256", "sha1"):  # what was read is named by its hash
-        protocol["data"].pop(place)
-    return {
-        "jaxscore": __version__,
-        "model": {
-            "fingerprint": model.fingerprint,
-            "dtype": model.dtype,
-            "untrained": model.untrained,
-            "seed": model.seed if model.untrained else None,
-        },
-        "data": data,
-        "protocol": protocol,
-        "layers": options.layers,
-        "bos": options.bos,
-        "hooks": hooks.about(),
-    }
-
-
-def _about_model(model: LanguageModel | StaticModel, notes: dict[str, Any]) -> dict[str, Any]:
-    about = {
-        "name": model.name,
-        "fingerprint": model.fingerprint,
-        "untrained": model.untrained,
-        "seed": model.seed if model.untrained else None,
-        "dtype": model.dtype,
-        "source": "static",
-        "commit": None,
-        "reading": notes,
-    }
-    if isinstance(model, LanguageModel):
-        about |= {
-            "source": model.checkpoint.source,
-            "commit": model.checkpoint.commit,
-            "architecture": json.loads(json.dumps(asdict(model.arch))),  # as it is read again: lists
-            "start_tokens": model.tokenizer.convert_ids_to_tokens(notes["start"]),
-        }
-    return about
-
-
 def reopen(path: str | Path) -> Score:
     """Read a stored result by any of its three files.
+
+    Args:
+        path: on this machine, or an s3:// url.
 
     Raises:
         StoreError: if there is none, or it is not whole.
     """
-    paths = paths_of(Path(path))
-    if (record := find_result(paths)) is None:
+    paths = paths_of(path)
+    found = examine(paths)
+    if found.record is None:
         raise StoreError(
-            f"{paths.record} is not a whole result: the record, or a file that it names, is missing or changed",
+            f"{paths.record} is not a whole result: {found.problem or 'there is none'}",
             "Run the same `jaxscore run` command again: it redoes what is not whole.",
         )
-    return _reopen(record, paths)
+    return _reopen(found.record, paths)
 
 
 def _reopen(record: dict[str, Any], paths: Paths) -> Score:
     """A result that is there already."""
-    import xarray as xr
-
-    with xr.open_dataset(paths.arrays, engine="h5netcdf") as file:
-        arrays = file.load()
     from jaxscore.result import layers_of
 
+    arrays = read_arrays(paths)
     layers = layers_of(arrays)
     return Score(layers.attrs["chosen_score"], layers, arrays, record, paths, resumed=True)

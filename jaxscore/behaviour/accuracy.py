@@ -15,7 +15,7 @@ from jaxscore.behaviour.loading import language_model, weights
 from jaxscore.contexts.reading import Reading
 from jaxscore.contexts.windows import Slot, Window
 from jaxscore.errors import DataError
-from jaxscore.extract.activations import read_for
+from jaxscore.extract.activations import Request, read_for
 from jaxscore.models import LanguageModel
 from jaxscore.models.mini.corpus import TITLE
 from jaxscore.progress import Reporter
@@ -87,7 +87,7 @@ def next_word_accuracy(
     texts = pages(text)
     names = [f"page {number}" for number in range(1, len(texts) + 1)]
     reading = Reading("joined", window, stride, bos, unit="word")
-    reads = read_for(model, texts, names, names, reading, "last")
+    reads = read_for(model, Request(texts, names, names, reading, "last"))
     words = [slot for window in reads.windows for slot in _predictable(window)]
     if not words:
         raise DataError("The text has no word with another before it", "Give a longer text.")

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from jaxscore import __version__
-from jaxscore.cli import cache, ceiling, check, extract, fetch, ls, perplexity, run, show
+from jaxscore.cli import batch, cache, ceiling, check, extract, fetch, ls, perplexity, run, show, status, table
 from jaxscore.cli.compilation import keep_compilations
 from jaxscore.errors import JaxscoreError
 
@@ -25,6 +25,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("batch")(batch.batch)
+app.command("status")(status.status)
+app.command("table")(table.table)
 app.command("ceiling")(ceiling.ceiling)
 app.command("fetch")(fetch.fetch)
 app.command("perplexity")(perplexity.perplexity)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxscore.data.cache_contents import Entry
 
 app = typer.Typer(
-    help="Show or remove what jaxscore keeps: downloads, activations, ceilings, compiled programs.",
+    help="Show or remove what jaxscore keeps: downloads, activations, ceilings, compiled programs, weights.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,7 +46,7 @@ def rm(
         typer.Argument(metavar="[PATTERN]", help="Name or url, with * and ? if you like.", show_default=False),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="downloads, activations, ceilings or compiled.", show_default=False)
+        str | None, typer.Option(help="downloads, activations, ceilings, compiled or weights.", show_default=False)
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that jaxscore keeps there.")] = False,
 ) -> None:

@@ -128,11 +128,12 @@ def _advice(memory: Memory, narrow: Memory) -> str:
     if memory.fits is None:
         return "the device does not say how much is free"
     if memory.fits:
-        return "fits"
+        shared = f"fits where {memory.tensor} of the devices share the weights (--tensor {memory.tensor})"
+        return "fits" if memory.tensor == 1 else shared
     if memory.dtype == "float32" and narrow.fits:
         return f"does not fit: use --dtype bfloat16 ({amount(narrow.peak, 'B')})"
     least = narrow.peak if memory.dtype == "float32" else memory.peak
-    return f"does not fit: choose a smaller model, or a machine with {amount(least, 'B')} free"
+    return f"does not fit: choose a smaller model, or a machine with {amount(least, 'B')} free on each device"
 
 
 def _lines(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -143,7 +144,8 @@ def _lines(about: dict[str, Any]) -> list[tuple[str, str]]:
     kind = here["kind"] if here["count"] == 1 else f"{here['count']} x {here['kind']}"
     free = "" if memory["free"] is None else f", {amount(memory['free'], 'B')} free"
     parameters, inside = about["parameters"], about["without_embeddings"]
-    used = f"{amount(memory['weights'], 'B')} of weights in {memory['dtype']}, {amount(memory['peak'], 'B')}"
+    each = " on each device" if memory["tensor"] > 1 else ""
+    used = f"{amount(memory['weights'], 'B')} of weights{each} in {memory['dtype']}, {amount(memory['peak'], 'B')}"
     return [
         ("model", f"{about['model']}: {about['family']}, {about['layers']} blocks"),
         ("parameters", f"{parameters:,} ({inside:,} without embeddings)"),

@@ -85,11 +85,11 @@ def extract(
 
     from jaxscore.contexts.reading import Reading
     from jaxscore.extract.reader import activations
-    from jaxscore.store.records import check_writable
+    from jaxscore.store.places import open_place
 
     reading = Reading(protocol, window, stride, bos, bidirectional, unit)
     stimuli, contexts, ids = read_stimuli(file, sentence, group, stimulus_id)
-    check_writable(out.parent)
+    open_place(out.parent).check()
     if quiet:
         no_hub_bars()
     start = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from jaxscore.cli import choices
 from jaxscore.cli.bars import no_hub_bars, reporting
 from jaxscore.registry import MINI
 
@@ -26,58 +27,35 @@ Model = Annotated[
 
 def run(
     model: Model = None,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option("--benchmark", "-b", help="Identifier or card.toml; may be repeated.", show_default=False),
-    ] = None,
-    layers: Annotated[str | None, typer.Option(help="Names, numbers, ranges: drop,3,5-8.", show_default="all")] = None,
-    pooling: Annotated[
-        str | None, typer.Option(help="last, mean, sum, first or cls (first token read).", show_default="card's")
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option(help="Read in its passage, story, or sentence (none).", show_default="card's")
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="chained (2021), parts (today's platform), joined (running text).", show_default="card's"),
-    ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option(help="Longest input in tokens.", show_default="card's, 512; parts: the model's longest"),
-    ] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens between windows.", show_default="protocol's")] = None,
-    bidirectional: Annotated[
-        str | None,
-        typer.Option(help="Bidirectional models see the prefix, or the full context.", show_default="card's"),
-    ] = None,
-    reduction: Annotated[
-        str | None, typer.Option(help="Narrower layers: random:K, subsample:K, pca:K.", show_default="none")
-    ] = None,
-    regression: Annotated[
-        str | None, typer.Option(help="ols, ridge:ALPHA, ridge-loo or ridge-gcv.", show_default="card's")
-    ] = None,
-    rcond: Annotated[float | None, typer.Option(help="Rank cut-off of ols.", show_default="card's, 1e-6")] = None,
-    splits: Annotated[
-        str | None, typer.Option(help="shuffled, contiguous or grouped (by passage).", show_default="card's")
-    ] = None,
-    folds: Annotated[int | None, typer.Option(help="Number of folds.", show_default="card's")] = None,
-    bos: Annotated[str, typer.Option(help="Start token of each context: auto, never, always.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of untrained weights (folds keep the card's).")] = 0,
-    untrained: Annotated[bool, typer.Option("--untrained", help="Freshly drawn weights.")] = False,
-    dtype: Annotated[str, typer.Option(help="Of the weights: float32, bfloat16, float16.")] = "float32",
-    batch_size: Annotated[int | None, typer.Option(help="Texts in a batch.", show_default="by device", min=1)] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Local file in place of the card's source.", show_default=False)
-    ] = None,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where results go.")] = "jaxscore-results",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Compute again what is there.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    benchmark: choices.Benchmarks = None,
+    layers: choices.Layers = None,
+    pooling: choices.Pooling = None,
+    context: choices.Context = None,
+    protocol: choices.Protocol = None,
+    window: choices.Window = None,
+    stride: choices.Stride = None,
+    bidirectional: choices.Bidirectional = None,
+    reduction: choices.Reduction = None,
+    regression: choices.Regression = None,
+    rcond: choices.Rcond = None,
+    splits: choices.Splits = None,
+    folds: choices.Folds = None,
+    bos: choices.Bos = "auto",
+    seed: choices.Seed = 0,
+    untrained: choices.Untrained = False,
+    dtype: choices.Dtype = "float32",
+    batch_size: choices.BatchSize = None,
+    tensor: choices.Tensor = None,
+    data: choices.Data = None,
+    out: choices.Out = "jaxscore-results",
+    overwrite: choices.Overwrite = False,
+    offline: choices.Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record, one line per benchmark.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    quiet: choices.Quiet = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Seconds of each phase, paths of the regression.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: choices.Debug = False,
 ) -> None:
     """Score MODEL on brain benchmarks, every layer at once.
 
@@ -92,24 +70,26 @@ def run(
     if quiet:
         no_hub_bars()
     loaded = load_model(model or MINI, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
-    choices = {
+    asked = {
         "layers": layers, "pooling": pooling, "context": context, "protocol": protocol, "window": window,
         "stride": stride, "bidirectional": bidirectional, "reduction": reduction, "regression": regression,
-        "rcond": rcond, "splits": splits, "folds": folds, "bos": bos, "batch_size": batch_size, "data": data,
-        "out": out, "overwrite": overwrite, "offline": offline, "dtype": dtype,
+        "rcond": rcond, "splits": splits, "folds": folds, "bos": bos, "batch_size": batch_size, "tensor": tensor,
+        "data": data, "out": out, "overwrite": overwrite, "offline": offline, "dtype": dtype,
     }  # fmt: skip
     for card in cards:
-        _one(loaded, card, choices, as_json=as_json, quiet=quiet, verbose=verbose)
+        _one(loaded, card, asked, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _one(loaded, card, choices: dict, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+def _one(loaded, card, asked: dict, *, as_json: bool, quiet: bool, verbose: bool) -> None:
     from rich.console import Console
 
     from jaxscore.scoring import score
 
     errors = Console(stderr=True, quiet=quiet)
     with reporting(errors) as reporter:
-        found = score(loaded, card, **choices, reporter=reporter)
+        found = score(loaded, card, **asked, reporter=reporter)
+    for note in reporter.notes:
+        errors.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if found.resumed:
         errors.print("Already scored: nothing was computed (--overwrite computes it again).", style="dim")
     if as_json:

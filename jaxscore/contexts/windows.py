@@ -26,6 +26,7 @@ class Slot:
         last: its last token, the one of pooling "last".
         lead: tokens right before `first` that belong to no presentation (bare spaces); they count in its surprisal.
         clipped: whether the window lacks its first tokens, or bare spaces before them: it begins right of them.
+        pooling: of this presentation alone; None: that of the pass.
     """
 
     stimulus: int
@@ -33,6 +34,7 @@ class Slot:
     last: int
     lead: int = 0
     clipped: bool = False
+    pooling: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,14 @@ from jaxscore.data.cache_lock import alone
 from jaxscore.errors import JaxscoreError
 
 DOWNLOADS = "downloads"
-KINDS = {DOWNLOADS: "data", "activations": "activations", "ceilings": "ceilings", "compiled": "compiled"}
+WEIGHTS = "weights"
+KINDS = {
+    DOWNLOADS: "data",
+    "activations": "activations",
+    "ceilings": "ceilings",
+    "compiled": "compiled",
+    WEIGHTS: WEIGHTS,
+}
 """What is kept, and the folder that it lies in."""
 
 NAMES = {
@@ -25,6 +32,7 @@ NAMES = {
     "activations": r"[0-9a-f]{16}\.h5",
     "ceilings": r"[^.].*",
     "compiled": r"[0-9a-f]{12}",
+    WEIGHTS: r"[^.].*-[0-9a-f]{40,64}(\.\d)?",
 }
 """What we call things there; whatever has another name is somebody else's."""
 
@@ -89,11 +97,14 @@ def remove(entry: Entry) -> None:
     """Take an entry away, links as links.
 
     Raises:
-        JaxscoreError: if the system refuses.
+        JaxscoreError: if the system refuses, or for weights that somebody reads.
     """
     # nobody begins to fetch it meanwhile; the lock of a killed process goes with it
-    lock = alone(entry.place, stall=0.0) if entry.kind == DOWNLOADS else nullcontext()
-    with _access(entry.place), lock:
+    lock = alone(entry.place, stall=0.0) if entry.kind in (DOWNLOADS, WEIGHTS) else nullcontext()
+    with _access(entry.place), lock as mine:
+        if entry.kind == WEIGHTS and not mine:
+            hint = f"Wait until its batch ends. Where files cannot be locked, remove {entry.place} yourself."
+            raise JaxscoreError(f"{entry.name} is in use.", hint)
         for path in entry.paths:
             if _is_folder(path):
                 shutil.rmtree(path)

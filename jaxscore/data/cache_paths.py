@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxscore.errors import FetchError
+from jaxscore.errors import TemporaryFetchError
 
 
-class DiskError(FetchError):
+class DiskError(TemporaryFetchError):
     """This machine's disk refused: it is full, or the folder may not be written."""
 
 

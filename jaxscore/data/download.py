@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jaxscore.data.cache_paths import DiskError, aside, disk, short_name
 from jaxscore.data.remote import ChangedError, Patience, TransientError, open_url
-from jaxscore.errors import FetchError
+from jaxscore.errors import FetchError, TemporaryFetchError
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -73,7 +73,7 @@ def downloaded(
     except TransientError as error:
         keep = part.kept
         again = "Type the same command again: it goes on where this one stopped. " if keep and part.size() else ""
-        raise FetchError(error.message, again + error.hint) from None
+        raise TemporaryFetchError(error.message, again + error.hint) from None
     except (FetchError, KeyboardInterrupt, SystemExit):
         keep = part.kept
         raise

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from jaxscore.data.remote import ALTERNATIVES
-from jaxscore.errors import FetchError
+from jaxscore.errors import FetchError, TemporaryFetchError
 
 if TYPE_CHECKING:
     from jaxscore.data.download import Progress
@@ -92,9 +92,11 @@ def _translated(url: str, repository: str, revision: str | None, offline: bool, 
         return FetchError(f"{url} is not in the hub's cache and --offline forbids fetching it.", hint)
     if isinstance(error, OSError) and error.errno is not None:
         message = f"{error.filename or url}: {error.strerror}. Nothing that was there before is lost."
-        return FetchError(message, "Free some space or check the permissions, or choose another folder with HF_HOME.")
+        return TemporaryFetchError(
+            message, "Free some space or check the permissions, or choose another folder with HF_HOME."
+        )
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in HTTP_LIBRARIES:
         reason = type(error.__cause__ or error).__name__
         message = f"{url} could not be fetched: the hub cannot be reached ({reason})."
-        return FetchError(message, f"Check the network. {ALTERNATIVES}")
+        return TemporaryFetchError(message, f"Check the network. {ALTERNATIVES}")
     return None

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jaxscore.errors import FetchError
+from jaxscore.errors import FetchError, TemporaryFetchError
 
 ALTERNATIVES = (
     "Use a local file with `--data FILE`, or type `jaxscore run` alone: the embedded benchmark needs no network."
@@ -41,7 +41,7 @@ class Patience:
     stall: float = 600.0
 
 
-class TransientError(FetchError):
+class TransientError(TemporaryFetchError):
     """A fault that may be gone at the next try: no answer, a cut connection, a server in trouble."""
 
 

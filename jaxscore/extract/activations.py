@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,11 +23,31 @@ from jaxscore.provenance import content_key
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is to be read.
+
+    Attributes:
+        stimuli: one text each.
+        ids: their ids.
+        contexts: the context of each stimulus, as a label.
+        reading: protocol, window, what may be seen; stimuli are what is presented.
+        pooling: see `jaxscore.extract.passes.extract`; None asks for surprisal instead of states.
+    """
+
+    stimuli: Sequence[str]
+    ids: Sequence[str]
+    contexts: Sequence[str]
+    reading: Reading
+    pooling: str | None
+
+
+@dataclass(frozen=True)
 class Activations:
     """States of stimuli, and how they were read.
 
     Attributes:
-        states: of each layer [stimulus, feature]; layers may differ in width.
+        states: of each layer [stimulus, feature]; layers may differ in width. Surprisal in bits is one "layer" of one
+            feature.
         notes: for the record: protocol, windows, start tokens, ...
     """
 
@@ -36,90 +57,108 @@ class Activations:
 
 def activations(
     model: LanguageModel | StaticModel,
-    reading: Reading,
-    pooling: str,
-    stimuli: Sequence[str],
-    ids: Sequence[str],
-    contexts: Sequence[str],
+    request: Request,
     layers: Sequence[int],
     *,
     batch_size: int | None = None,
+    tensor: int | None = None,
     reporter: Reporter | None = None,
 ) -> Activations:
-    """Pooled states of the chosen layers.
+    """Pooled states of the chosen layers, or surprisal.
 
     Args:
         model: a language model, whose weights are loaded only if the cache has no answer, or a static one.
-        reading: protocol, window, what may be seen; stimuli are what is presented.
-        pooling: see `jaxscore.extract.passes.extract`.
-        stimuli: one text each.
-        ids: their ids.
-        contexts: the context of each stimulus, as a label.
+        request: what is to be read.
         layers: indices of states, in the order of `model.state_names`.
         batch_size: texts in a batch; by default chosen for the device.
+        tensor: devices that share the weights; by default as few as they fit on.
         reporter: receives the phases.
     """
     reporter = reporter or Reporter()
+    if request.pooling is None:
+        return _surprisal(model, request, batch_size, tensor, reporter)
     if not isinstance(model, LanguageModel):
-        with reporter.phase("extraction", len(ids)):
-            states = model.features(stimuli, ids, contexts, pooling=pooling)
-        return Activations([states[layer] for layer in layers], model.describe())
+        with reporter.phase("extraction", len(request.ids)):
+            return looked_up(model, request, layers)
     about = {
         "jaxscore": __version__,
         "model": model.fingerprint,
         "dtype": model.dtype,
-        "pooling": pooling,
-        "reading": asdict(reading),
+        "pooling": request.pooling,
+        "reading": asdict(request.reading),
     }
-    path = activations_path(content_key(about | {"stimuli": list(stimuli), "contexts": list(map(str, contexts))}))
-    widths = model.arch.widths
+    what = {"stimuli": list(request.stimuli), "contexts": list(map(str, request.contexts))}
+    path = activations_path(content_key(about | what))
     found = read_activations(path, list(layers))
     if found is None:
-        states, notes = _extract(model, reading, pooling, stimuli, ids, contexts, batch_size, reporter)
+        states, notes = _extract(model, request, batch_size, tensor, reporter)
         with suppress(OSError):  # a cache: if the disk refuses, the next run extracts again
             write_activations(path, states, notes, {key: str(value) for key, value in about.items()})
         found = states[list(layers)], notes
-    states, notes = found
-    return Activations([own[:, : widths[layer]] for own, layer in zip(states, layers, strict=True)], notes)
+    return Activations(trimmed(model, found[0], layers), found[1])
+
+
+def looked_up(model: StaticModel, request: Request, layers: Sequence[int]) -> Activations:
+    """Features of a model without a network."""
+    states = model.features(request.stimuli, request.ids, request.contexts, pooling=request.pooling)
+    return Activations([states[layer] for layer in layers], model.describe())
+
+
+def trimmed(
+    model: LanguageModel, states: Float[np.ndarray, "layer stimulus feature"], layers: Sequence[int]
+) -> list[Float[np.ndarray, "stimulus feature"]]:
+    """The features that each layer has."""
+    widths = model.arch.widths
+    return [own[:, : widths[layer]] for own, layer in zip(states, layers, strict=True)]
+
+
+def _surprisal(
+    model: LanguageModel | StaticModel,
+    request: Request,
+    batch_size: int | None,
+    tensor: int | None,
+    reporter: Reporter,
+) -> Activations:
+    """Bits of each stimulus [stimulus, 1]."""
+    from jaxscore.extract.reader import surprisal
+
+    found = surprisal(
+        model, request.stimuli, request.contexts, ids=request.ids, reading=request.reading, batch_size=batch_size,
+        tensor=tensor, reporter=reporter,
+    )  # fmt: skip
+    return Activations([found["surprisal"].values[:, None]], json.loads(found.attrs["reading"]))
 
 
 def _extract(
-    model: LanguageModel,
-    reading: Reading,
-    pooling: str,
-    stimuli: Sequence[str],
-    ids: Sequence[str],
-    contexts: Sequence[str],
-    batch_size: int | None,
-    reporter: Reporter,
+    model: LanguageModel, request: Request, batch_size: int | None, tensor: int | None, reporter: Reporter
 ) -> tuple[Float[np.ndarray, "layer stimulus feature"], dict[str, Any]]:
     """All layers; the host tokenises while weights are read."""
     from jaxscore.extract.passes import extract
 
     with ThreadPoolExecutor(1) as pool, reporter.phase("load", model.weight_bytes() or None) as step:
         loading = pool.submit(model.transformer, step)
-        reads = read_for(model, stimuli, ids, contexts, reading, pooling)
+        reads = read_for(model, request)
         transformer = loading.result()
-    with reporter.phase("extraction", len(ids)) as step:
+    with reporter.phase("extraction", len(request.ids)) as step:
         everything = range(len(model.arch.widths))
-        found = extract(transformer, reads.windows, everything, pooling=pooling, batch_size=batch_size, step=step)
+        found = extract(
+            transformer, reads.windows, everything, pooling=request.pooling, batch_size=batch_size, step=step,
+            tensor=tensor,
+        )  # fmt: skip
     return found.states, reads.notes
 
 
-def read_for(
-    model: LanguageModel,
-    stimuli: Sequence[str],
-    ids: Sequence[str],
-    contexts: Sequence[str],
-    reading: Reading,
-    pooling: str,
-) -> Reads:
+def read_for(model: LanguageModel, request: Request) -> Reads:
     """Windows for a model.
 
     Raises:
         ModelError: if tokenizer and weights do not belong together, or the pooling is none for the model.
     """
-    reads = read(model.tokenizer, stimuli, ids, contexts, reading, causal=model.arch.causal, limit=model.arch.positions)
+    reads = read(
+        model.tokenizer, request.stimuli, request.ids, request.contexts, request.reading,
+        causal=model.arch.causal, limit=model.arch.positions,
+    )  # fmt: skip
+    pooling = request.pooling
     largest = max(int(window.tokens.max()) for window in reads.windows)
     if largest >= model.arch.vocabulary:  # an index beyond an array would silently give its last row
         raise ModelError(

@@ -138,9 +138,8 @@ def plan(
 
 
 def _entries(window: Window, pooling: str) -> int:
-    if pooling in ("mean", "sum"):
-        return sum(max(1, slot.last + 1 - slot.first) for slot in window.slots)
-    return len(window.slots)
+    spans = (_span(slot, slot.pooling or pooling) for slot in window.slots)
+    return sum(last + 1 - first for first, last in spans)
 
 
 def fill(windows: Sequence[Window], batch: Batch, pooling: str) -> tuple[Layout, Entries]:
@@ -153,11 +152,12 @@ def fill(windows: Sequence[Window], batch: Batch, pooling: str) -> tuple[Layout,
     for index in batch.windows:
         window = windows[index]
         for pooled in window.slots:
-            first, last = _span(pooled, pooling)
+            kind = pooled.pooling or pooling
+            first, last = _span(pooled, kind)
             here = slice(entry, entry + last + 1 - first)
             token[here] = begin + np.arange(first, last + 1)
             slot[here] = number
-            weight[here] = 1.0 / (last + 1 - first) if pooling == "mean" else 1.0
+            weight[here] = 1.0 / (last + 1 - first) if kind == "mean" else 1.0
             entry, number = here.stop, number + 1
         begin += len(window.tokens)
     return layout, (token, slot, weight)

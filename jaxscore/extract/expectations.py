@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,12 +16,14 @@ import numpy as np
 
 from jaxscore.cards import Card
 from jaxscore.errors import ModelError
-from jaxscore.extract.memory import batch_tokens, free_memory, token_bytes
+from jaxscore.extract.memory import batch_tokens, least_free, sharing, token_bytes
+from jaxscore.extract.placement import device_bytes, divisors
 from jaxscore.models.architecture import Body
 from jaxscore.models.checkpoint import dtype_of, parameter_shapes
 from jaxscore.models.hub import weight_files
 from jaxscore.models.language_model import LanguageModel
 from jaxscore.models.tensor_files import DTYPES, SafeFile, open_weights
+from jaxscore.regression.hardware import host_memory
 
 EFFICIENCY = 0.6
 """Share of the rate of large matrix products that a pass is expected to reach."""
@@ -107,17 +109,19 @@ def stored(folder: Path) -> Stored | None:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a pass takes on a device; estimates from above.
+    """Bytes that a pass takes on each device; estimates from above.
 
     Attributes:
         dtype: of the matrices.
-        weights: all parameters, the language-model head's included.
+        tensor: devices that share one copy of the weights: as few as it fits on, or all where it does not.
+        weights: the device's share of all parameters, the language-model head's included.
         tokens: of a batch.
         peak: weights and a batch.
         free: what the device has; None where it does not say.
     """
 
     dtype: str
+    tensor: int
     weights: int
     tokens: int
     peak: int
@@ -129,34 +133,36 @@ class Memory:
         return None if self.free is None else self.peak <= self.free
 
 
-def memory_of(arch: Body, dtype: str, longest: int, free: int | None, *, accelerator: bool) -> Memory:
+def memory_of(
+    arch: Body, dtype: str, longest: int, free: int | None, *, accelerator: bool, devices: int | None = None
+) -> Memory:
     """Memory of a pass: batches on an accelerator take what the weights leave free, those on a CPU have one size.
 
     Args:
         arch: the architecture.
         dtype: of the matrices.
         longest: longest text in tokens; a batch holds it whole.
-        free: bytes that are free before the weights are there.
-        accelerator: whether the device is one.
+        free: bytes that are free on each device before the weights are there.
+        accelerator: whether the device is one; only then are weights shared.
+        devices: number of them; by default the local ones.
     """
     shapes = parameter_shapes(arch, head=True)
-    weights = sum(math.prod(shape) * dtype_of(path, dtype).itemsize for path, shape in shapes.items())
+    share = partial(device_bytes, [(path, shape, dtype_of(path, dtype).itemsize) for path, shape in shapes.items()])
+    each = token_bytes(arch, dtype, longest)
+    numbers = divisors((devices or jax.local_device_count()) if accelerator else 1)
+    tensor = sharing(share, longest * each, free, numbers)
+    weights = share(tensor)
     tokens = batch_tokens(arch, dtype, longest, free and free - weights, accelerator=accelerator)
-    return Memory(dtype, weights, tokens, weights + int(tokens * token_bytes(arch, dtype, longest)), free)
+    return Memory(dtype, tensor, weights, tokens, weights + int(tokens * each), free)
 
 
 def free_bytes() -> int | None:
     """Bytes that are free on each local device, or on the host where there is none but its processor."""
-    device, *others = jax.local_devices()
-    if device.platform != "cpu":
-        found = [free_memory(each) for each in (device, *others)]
-        return None if None in found else min(found)
-    try:  # pages that only hold copies of files are free as well
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        known = {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None
+    devices = jax.local_devices()
+    if devices[0].platform != "cpu":
+        return least_free(devices)
+    free = host_memory()
+    return free and int(free)
 
 
 def pass_flops(arch: Body, lengths: Sequence[int]) -> float:
@@ -210,8 +216,9 @@ def benchmark_lengths(model: LanguageModel, card: Card, *, offline: bool) -> lis
     """
     from jaxscore.data.material import load_material
     from jaxscore.data.source import open_source
-    from jaxscore.extract.activations import read_for
+    from jaxscore.extract.activations import Request, read_for
 
     found = load_material(card, open_source(card, offline=offline))
-    reads = read_for(model, found.texts, found.ids, found.contexts, card.context.reading(), card.pooling)
+    request = Request(found.texts, found.ids, found.contexts, card.context.reading(), card.pooling)
+    reads = read_for(model, request)
     return [len(window.tokens) for window in reads.windows]

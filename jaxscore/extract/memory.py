@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 import jax
 import numpy as np
 
@@ -39,6 +41,12 @@ def free_memory(device: jax.Device) -> int | None:
     return stats["bytes_limit"] - stats["bytes_in_use"] if stats and "bytes_limit" in stats else None
 
 
+def least_free(devices: Iterable[jax.Device]) -> int | None:
+    """Bytes that are free on the fullest of the devices; None where one does not say."""
+    found = [free_memory(device) for device in devices]
+    return None if None in found else min(found)
+
+
 def slot_bytes(arch: Body) -> float:
     """Bytes that one pooled presentation needs: its states at every layer, and a copy while they are put together."""
     return 2 * 4.0 * len(arch.widths) * max(arch.widths)
@@ -62,3 +70,17 @@ def batch_tokens(
     each = token_bytes(arch, dtype, length) + slots * slot_bytes(arch)
     fitting = MOST_TOKENS if free is None else int(SHARE * free / each)
     return max(length, min(MOST_TOKENS, fitting))
+
+
+def sharing(weights: Callable[[int], int], batch: float, free: int | None, numbers: Sequence[int]) -> int:
+    """How many devices share one copy of the weights: as few as hold their share and the smallest batch.
+
+    Args:
+        weights: bytes of the weights on each of so many devices.
+        batch: bytes of the longest text.
+        free: bytes that are free on each device; None where it does not say.
+        numbers: that can be chosen from, ascending; the last one where none is enough.
+    """
+    if free is None:
+        return numbers[0]
+    return next((number for number in numbers if weights(number) + batch <= free), numbers[-1])

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from jaxscore.contexts.windows import Window
 from jaxscore.errors import ModelError
 from jaxscore.extract.batches import Batch, Costs, fill, plan
-from jaxscore.extract.memory import batch_tokens, free_memory
+from jaxscore.extract.memory import batch_tokens, least_free
+from jaxscore.extract.placement import DATA, choose_grid, place
 from jaxscore.models.architecture import Body, Params
 from jaxscore.models.states import pooled_states
 from jaxscore.models.transformer import Transformer
@@ -55,6 +56,7 @@ def extract(
     step: Callable[[int], None] | None = None,
     surprisal: bool = False,
     devices: Sequence[jax.Device] | None = None,
+    tensor: int | None = None,
 ) -> Extracted:
     """Pooled states of every presentation at the chosen layers.
 
@@ -68,16 +70,20 @@ def extract(
         step: called with the number of presentations done, for a progress bar.
         surprisal: read the language-model head as well; the model must have been loaded with it.
         devices: on which batches run side by side; all local ones by default.
+        tensor: devices that share one copy of the weights; by default as few as it fits on with the longest text, one
+            where they do not say what is free. The model stays where a pass put it.
 
     Raises:
+        JaxscoreError: if `tensor` does not divide the number of devices.
         ModelError: if surprisal is asked of a model that is not causal or has no head.
     """
     arch = model.arch
     if surprisal:
         check_head(arch)
-    devices = list(devices or jax.local_devices())
-    mesh = Mesh(np.array(devices), "device")
-    params = jax.device_put(model.arrays, NamedSharding(mesh, P()))
+    longest = max(len(window.tokens) for window in windows)
+    mesh = choose_grid(model, list(devices or jax.local_devices()), longest, tensor)
+    params = place(model, mesh)
+    first_device, side_by_side = mesh.devices.flat[0], mesh.shape[DATA]
     matrices = sum(leaf.size for leaf in jax.tree.leaves(params["blocks"]))
     flops = 2 * matrices  # of the products of one token
     batches = plan(
@@ -85,9 +91,9 @@ def extract(
         tokens=batch_tokens(
             arch,
             model.dtype,
-            max(len(window.tokens) for window in windows),
-            min((free for device in devices if (free := free_memory(device)) is not None), default=None),
-            accelerator=devices[0].platform != "cpu",
+            longest,
+            least_free(mesh.devices.flat),
+            accelerator=first_device.platform != "cpu",
             slots=len(layers) and sum(len(window.slots) for window in windows) / sum(len(w.tokens) for w in windows),
         ),
         costs=Costs(
@@ -97,17 +103,18 @@ def extract(
         ),
         limit=arch.positions,
         pooling=pooling,
-        devices=len(devices),
+        devices=side_by_side,
         batch_size=batch_size,
     )
     gathered = _Gathered(windows, layers, max(arch.widths), surprisal, step)
-    run = _CAREFUL if devices[0].platform == "cpu" and model.dtype != "float32" else _PLAIN
+    run = _CAREFUL if first_device.platform == "cpu" and model.dtype != "float32" else _PLAIN
     chosen = np.asarray(layers, np.int32)
     waiting: tuple[list[Batch], tuple] | None = None
-    for first in range(0, len(batches), len(devices)):
-        together = batches[first : first + len(devices)]
+    for first in range(0, len(batches), side_by_side):
+        together = batches[first : first + side_by_side]
         filled = [fill(windows, batch, pooling) for batch in together]
         inputs = jax.tree.map(lambda *arrays: np.stack(arrays), *filled)
+        inputs = jax.device_put(inputs, NamedSharding(mesh, P(DATA)))
         slots = together[0].slots if chosen.size else 0  # for surprisal alone nothing is pooled
         result = run(arch, params, inputs, chosen, slots=slots, surprisal=surprisal, mesh=mesh)
         if waiting:  # the devices compute this batch while the last one is gathered
@@ -119,7 +126,10 @@ def extract(
 
 
 def _side_by_side(arch: Body, params: Params, inputs, chosen, *, slots: int, surprisal: bool, mesh: Mesh):
-    """A batch on each device: arrays have a leading axis of devices, parameters are on all of them."""
+    """A batch on each group of devices that share the parameters: arrays have a leading axis of groups.
+
+    Along the axis "data" every group runs by itself; along "tensor" XLA shares the products out as the parameters are.
+    """
 
     def one(params, inputs, chosen):
         layout, pool = jax.tree.map(lambda array: array[0], inputs)
@@ -127,8 +137,11 @@ def _side_by_side(arch: Body, params: Params, inputs, chosen, *, slots: int, sur
         states, losses = pooled_states(arch, params, layout, pool, slots=slots, surprisal=surprisal)
         return jax.tree.map(lambda array: array[None], (states[chosen], losses))
 
-    specs = (P(), P("device"), P())
-    return jax.shard_map(one, mesh=mesh, in_specs=specs, out_specs=P("device"), check_vma=False)(params, inputs, chosen)
+    run = jax.shard_map(
+        one, mesh=mesh, in_specs=(P(), P(DATA), P()), out_specs=P(DATA), axis_names={DATA}, check_vma=False
+    )
+    # whole on each device of a group, so that the host reads it from one
+    return jax.lax.with_sharding_constraint(run(params, inputs, chosen), NamedSharding(mesh, P(DATA)))
 
 
 _STATIC = ("arch", "slots", "surprisal", "mesh")
@@ -151,16 +164,16 @@ class _Gathered:
         self.bits: list[tuple[int, np.ndarray, np.ndarray, float]] | None = [] if surprisal else None
 
     def collect(self, together: list[Batch], result: tuple) -> None:
-        states, losses = result
-        for device, batch in enumerate(together):
+        states, losses = (None if array is None else _rows(array) for array in result)
+        for row, batch in enumerate(together):
             if not batch.windows:
                 continue
-            own = np.asarray(states[device])
+            own = np.asarray(states[row])[0]
             slots = [slot.stimulus for number in batch.windows for slot in self.windows[number].slots]
             if len(self.states):
                 self.states[:, slots] = own[:, : len(slots)]
             if self.bits is not None:
-                self._surprisal(batch, np.asarray(losses[device]) / np.log(2))
+                self._surprisal(batch, np.asarray(losses[row])[0] / np.log(2))
             if self.step:
                 self.step(len(slots))
 
@@ -186,6 +199,11 @@ class _Gathered:
             tokens.astype(np.int64),
             np.concatenate([own for *_, own, _ in bits]),
         )
+
+
+def _rows(array: jax.Array) -> dict[int, jax.Array]:
+    """What each group of devices computed, [1, ...], as it lies on the first of them."""
+    return {shard.index[0].start or 0: shard.data for shard in array.addressable_shards if shard.replica_id == 0}
 
 
 def check_head(arch: Body) -> None:

@@ -40,6 +40,7 @@ def activations(
     reading: Reading = READING,
     surprisal: bool = False,
     batch_size: int | None = None,
+    tensor: int | None = None,
     dtype: str = "float32",
     untrained: bool = False,
     seed: int = 0,
@@ -62,6 +63,7 @@ def activations(
             begins with the presentation and no start token: nothing predicts its first token; NaN also where its first
             token lies left of the window that it is read in. Only of causal models.
         batch_size: texts in a batch; chosen for the device by default.
+        tensor: devices that share the weights of the model; by default as few as they fit on.
         dtype: of the weights: "float32", "bfloat16" or "float16".
         untrained: draw the architecture's own initialisation instead of reading the weights.
         seed: of that draw.
@@ -93,7 +95,9 @@ def activations(
     chosen = [] if layers == "" and surprisal else choose_layers(layers, model.layer_names, model.layer_aliases)
     pooling = pooling or ("last" if isinstance(model, LanguageModel) else model.default_pooling)
     if isinstance(model, LanguageModel):
-        found, notes = _run(model, texts, np.array(chosen, int), pooling, reading, surprisal, batch_size, reporter)
+        found, notes = _run(
+            model, texts, np.array(chosen, int), pooling, reading, surprisal, batch_size, tensor, reporter
+        )
     else:
         found, notes = _look_up(model, shown, pooling, surprisal, reporter)
     import xarray as xr
@@ -114,7 +118,7 @@ def surprisal(
         model: a causal language model.
         stimuli: one text each.
         contexts: the context of each, as a label; None: each is read by itself.
-        options: `ids`, `reading`, `batch_size`, `dtype`, `untrained`, `seed`, `offline` and `reporter`.
+        options: `ids`, `reading`, `batch_size`, `dtype`, `untrained`, `seed`, `tensor`, `offline` and `reporter`.
 
     Returns:
         `surprisal` [presentation] and `token_surprisal` [token], with the coordinates and attributes of `activations`.
@@ -177,22 +181,24 @@ def _run(
     reading: Reading,
     surprisal: bool,
     batch_size: int | None,
+    tensor: int | None,
     reporter: Reporter,
 ) -> tuple[Extracted, dict[str, Any]]:
     """The pass of a language model over the chosen layers and, for surprisal, its head; notes on the reading."""
-    from jaxscore.extract.activations import read_for
+    from jaxscore.extract.activations import Request, read_for
     from jaxscore.extract.passes import check_head, extract
 
     # before the weights: what does not fit is found at once
     if surprisal:
         check_head(model.arch)
-    reads = read_for(model, texts.stimuli, texts.ids, texts.contexts, reading, pooling)
+    reads = read_for(model, Request(texts.stimuli, texts.ids, texts.contexts, reading, pooling))
     with reporter.phase("load", model.weight_bytes() or None) as step:
         transformer = model.transformer(step, head=surprisal)
     with reporter.phase("extraction", len(reads.presentations)) as step:
         found = extract(
-            transformer, reads.windows, layers, pooling=pooling, surprisal=surprisal, batch_size=batch_size, step=step
-        )
+            transformer, reads.windows, layers, pooling=pooling, surprisal=surprisal, batch_size=batch_size, step=step,
+            tensor=tensor,
+        )  # fmt: skip
     return found, reads.notes
 
 

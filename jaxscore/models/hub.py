@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from jaxscore.errors import FetchError, ModelError, did_you_mean
+from jaxscore.errors import ModelError, did_you_mean
+from jaxscore.models.hub_errors import hub_errors, no_checkpoint
 from jaxscore.models.static import BASELINES
 from jaxscore.registry import MINI, MODELS, NOT_COVERED
 
@@ -36,6 +38,25 @@ class Checkpoint:
     commit: str | None = None
 
 
+@dataclass(frozen=True)
+class HubId:
+    """A checkpoint of the hub.
+
+    Attributes:
+        spec: as a person typed it.
+        repo: OWNER/NAME.
+        revision: a branch, a tag or a commit; None for the default branch.
+    """
+
+    spec: str
+    repo: str
+    revision: str | None
+
+    def checkpoint(self, folder: Path, commit: str) -> Checkpoint:
+        """The checkpoint whose files are in a folder."""
+        return Checkpoint(self.spec.replace("/", "--"), folder, self.repo, commit)
+
+
 def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -> Checkpoint:
     """Find or download the checkpoint that `spec` names.
 
@@ -45,8 +66,21 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
         offline: never use the network.
 
     Raises:
+        ModelError: for a name that is nothing of these, or a folder or repository that is no checkpoint.
+        FetchError: if the hub has no such checkpoint; TemporaryFetchError if it cannot be reached.
+    """
+    found = locate(spec)
+    if isinstance(found, Checkpoint):
+        return found
+    folder = fetch_files(found, weights=weights, offline=offline)
+    return found.checkpoint(folder, folder.name)
+
+
+def locate(spec: str) -> Checkpoint | HubId:
+    """What `spec` names: a checkpoint on this machine, or one of the hub. The network is not used.
+
+    Raises:
         ModelError: for a name that is nothing of these, or a folder that is no checkpoint.
-        FetchError: if the hub cannot be reached or has no such checkpoint.
     """
     if spec == MINI:
         return Checkpoint(MINI, Path(__file__).parent / "mini", "embedded")
@@ -71,7 +105,7 @@ def find_checkpoint(spec: str, *, weights: bool = True, offline: bool = False) -
             f"Unknown model {spec!r}: no such name, local folder or hub id. {suggestion}".strip(),
             "Type `jaxscore ls models` for the names, or give a folder, or a hub id such as openai-community/gpt2.",
         )
-    return _download(spec, MODELS.get(name, name), revision or None, weights, offline)
+    return HubId(spec, MODELS.get(name, name), revision or None)
 
 
 def is_checkpoint(spec: str | Path) -> bool:
@@ -114,60 +148,69 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-_HUB_ID = "ids are letters, digits, '-', '_' and '.', owner/name, without '--' or '..'"
+def patterns(names: Iterable[str], *, weights: bool) -> list[str]:
+    """Patterns of the files that are wanted of a repository: `.bin` only where `names` has no safetensors.
+
+    Args:
+        names: files of the repository.
+        weights: whether the weights are wanted, or only configuration and tokenizer.
+    """
+    if not weights:
+        return CONFIG_FILES
+    new = any(fnmatchcase(name, pattern) for name in names for pattern in WEIGHT_FILES)
+    return CONFIG_FILES + (WEIGHT_FILES if new else OLD_WEIGHT_FILES)
 
 
-def _download(spec: str, repo: str, revision: str | None, weights: bool, offline: bool) -> Checkpoint:
+def fetch_files(
+    place: HubId,
+    *,
+    weights: bool,
+    offline: bool = False,
+    commit: str | None = None,
+    folder: Path | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Bring the files of a checkpoint to this machine; those that are there are not fetched again.
+
+    Args:
+        place: whose.
+        weights: whether the weights are wanted, or only configuration and tokenizer.
+        offline: never use the network.
+        commit: in place of the revision.
+        folder: where to; without it, the hub's own cache.
+        quiet: draw no bars.
+
+    Returns:
+        The folder; in the hub's own cache, its name is the commit.
+
+    Raises:
+        FetchError, ModelError: as `find_checkpoint`.
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.utils import tqdm
 
-    # one clear line of ours instead of the library's retry log
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    class Hidden(tqdm):
+        def __init__(self, *arguments, **settings) -> None:
+            super().__init__(*arguments, **settings | {"disable": True})
 
-    def download(patterns: list[str]) -> Path:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=offline))
+    def download(wanted: list[str]) -> Path:
+        got = snapshot_download(
+            place.repo,
+            revision=commit or place.revision,
+            local_dir=folder,
+            allow_patterns=wanted,
+            local_files_only=offline,
+            tqdm_class=Hidden if quiet else None,
+        )
+        return Path(got)
 
-    try:
-        folder = download(CONFIG_FILES + (WEIGHT_FILES if weights else []))
-        if weights and not any(folder.glob("*.safetensors")):
-            folder = download(CONFIG_FILES + OLD_WEIGHT_FILES)
-    except HFValidationError:
-        raise ModelError(
-            f"{repo!r} is neither a local folder nor a hub id: {_HUB_ID}",
-            "Check the spelling; `jaxscore ls models` lists names.",
-        ) from None
-    except GatedRepoError:
-        raise FetchError(
-            f"{repo} is gated: its owners ask for an agreement first",
-            f"Accept it on the page of {repo}, then log in with `hf auth login`.",
-        ) from None
-    except RepositoryNotFoundError:
-        raise FetchError(
-            f"The hub has no model {repo!r}. {did_you_mean(repo, MODELS.values())}".strip(),
-            "Check the spelling; a private model needs `hf auth login`.",
-        ) from None
-    except RevisionNotFoundError:
-        raise FetchError(
-            f"{repo} has no revision {revision!r}", "Give a branch, a tag or a commit after the @."
-        ) from None
-    except (OSError, HfHubHTTPError) as error:
-        raise _unreachable(spec, repo, offline, error) from None
-    except Exception as error:  # the hub's HTTP library has exceptions of its own, which are no part of its interface
-        if type(error).__module__.split(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
-            raise _unreachable(spec, repo, offline, error) from None
-        raise
-    return Checkpoint(spec.replace("/", "--") if "/" in spec else spec, folder, repo, folder.name)
-
-
-def _unreachable(spec: str, repo: str, offline: bool, error: Exception) -> FetchError:
-    why = "and --offline forbids fetching it" if offline else f"and the hub cannot be reached ({type(error).__name__})"
-    return FetchError(
-        f"The checkpoint {repo} is not on this machine {why}",
-        f"Give a local folder in place of {spec!r}, or `jaxscore run mini`, which needs no network.",
-    )
+    with hub_errors(place, offline=offline):
+        first = patterns(WEIGHT_FILES, weights=weights)
+        got = download(first)
+        if (second := patterns((path.name for path in got.glob("*")), weights=weights)) != first:
+            got = download(second)
+        if offline and not is_checkpoint(got):
+            raise FileNotFoundError  # a part of it is in the cache
+    if not is_checkpoint(got):
+        raise no_checkpoint(place)
+    return got

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from numbers import Integral
+from pathlib import Path
 from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -173,11 +174,21 @@ def free_memory(mesh: Mesh | None = None) -> float:
         stats = [device.memory_stats() or {} for device in mesh.devices.flat]
         if all("bytes_limit" in s for s in stats):
             return float(sum(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in stats))
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return 4.0 * 2**30
+    return host_memory() or 4.0 * 2**30
+
+
+def host_memory() -> float | None:
+    """Bytes that are free on the host, None where it does not say; pages that only hold copies of files are free."""
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return float(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        known = {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) if known else None
 
 
 def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processors this process may use: those it is bound to, at most OMP_NUM_THREADS where that is set."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(bound, int(asked)) if asked.isdigit() and int(asked) else bound

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import textwrap
 from collections import Counter
@@ -17,6 +16,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from jaxscore.report.tables import SIMULATED, check_layers, printable, shorten, three_decimals
 
 if TYPE_CHECKING:
+    import os
+    from typing import BinaryIO
+
     import xarray as xr
 
 SIZE_INCHES = (12.8, 7.2)
@@ -29,12 +31,12 @@ _NAMED, _TICKS, _LETTERS = 16, 13, 90
 _LEGIBLE = 0.15  # with every value under this, an axis up to the ceiling would be mostly empty
 
 
-def plot_layers(layers: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def plot_layers(layers: xr.Dataset, path: str | os.PathLike[str] | BinaryIO) -> None:
     """Write the layer curve as a PNG of 1920 x 1080 pixels to `path`, whatever its suffix.
 
     Args:
         layers: see `layer_figure`.
-        path: the file to write.
+        path: the file to write, or one that is open for it.
 
     Raises:
         DataError: a variable is missing, or there is no layer.
@@ -45,7 +47,9 @@ def plot_layers(layers: xr.Dataset, path: str | os.PathLike[str]) -> None:
     notice = f" {SIMULATED}." if attrs.get("simulated") else ""
     description = f"Ceiling-normalised score of each layer, {attrs['splits']}.{notice}"
     metadata = {"Title": _title(layers), "Description": printable(description)}
-    FigureCanvasAgg(figure).print_png(os.fspath(path), metadata=metadata)
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(path, metadata=metadata)
+    canvas.renderer = None  # 8 MB of pixels, which the cycle of figure and canvas would keep until it is collected
 
 
 def layer_figure(layers: xr.Dataset) -> Figure:

@@ -43,12 +43,13 @@ def test_ls(cli, cache):
     ]  # fmt: skip
     assert [" ".join(row) for row in rows[5:]] == [
         "downloads 4 MB in all, 3", "activations 3 kB in all, 2", "ceilings 0 B in all, 0", "compiled 0 B in all, 0",
+        "weights 0 B in all, 0",
     ]  # fmt: skip
 
 
 def test_empty(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXSCORE_CACHE", str(tmp_path / "nothing"))
-    assert len(cli("cache", "ls").out.splitlines()) == 4
+    assert len(cli("cache", "ls").out.splitlines()) == 5
     ran = cli("cache", "rm", "--all")
     assert (ran.code, ran.out) == (0, "")
     assert not (tmp_path / "nothing").exists()

@@ -26,7 +26,7 @@ import jaxscore
 from jaxscore.data.download import CHUNK, unfinished
 from jaxscore.data.fetch import Fetched, cached_path, fetch
 from jaxscore.data.remote import Patience
-from jaxscore.errors import DataError, FetchError
+from jaxscore.errors import DataError, FetchError, TemporaryFetchError
 
 BODY = random.Random(1).randbytes(5 << 20)
 OTHER = random.Random(2).randbytes(5 << 20)
@@ -166,13 +166,13 @@ def test_patience_ends(server, cache):
     """Three tries without any byte; six without a new one; each new byte counts afresh."""
     server.faults = [503] * 9
     start = time.monotonic()
-    with pytest.raises(FetchError, match="the server answered 503"):
+    with pytest.raises(TemporaryFetchError, match="the server answered 503"):
         fetch(server.url, patience=Patience(attempts=3, backoff=0.1))
     assert time.monotonic() - start >= 0.1 + 0.2
     assert len(server.requests) == 3
     server.requests.clear()
     server.faults = ["cut", 503, 503, 503, 503, "cut", *[503] * 6]
-    with pytest.raises(FetchError, match="the server answered 503"):
+    with pytest.raises(TemporaryFetchError, match="the server answered 503"):
         fetch(server.url, patience=QUICK)
     assert len(server.requests) == 6 + 5
 
@@ -253,8 +253,9 @@ def test_wrong_hash_throws_the_unfinished_download_away(server, cache):
 def test_refusal_takes_nothing_away(server, cache, status):
     part = begin(server.url, BODY[:HALF])
     server.faults = [status]
-    with pytest.raises(FetchError, match=str(status)):
+    with pytest.raises(FetchError, match=str(status)) as caught:
         fetch(server.url)
+    assert not isinstance(caught.value, TemporaryFetchError)
     assert len(server.requests) == 1
     assert names(cache) == [part.name]
 

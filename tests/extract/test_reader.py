@@ -16,6 +16,7 @@ from transformers import BertConfig, GPT2LMHeadModel, OPTConfig
 import jaxscore
 from jaxscore import Reading, activations, surprisal
 from jaxscore.errors import DataError, JaxscoreError, ModelError
+from jaxscore.extract.activations import Request
 from jaxscore.extract.activations import activations as cached_activations
 from jaxscore.models import LanguageModel, load_model
 
@@ -165,7 +166,7 @@ def test_activations_are_those_that_are_scored(model):
     reading = Reading(bos="always")
     found = activations(model, TEXTS, CONTEXTS, ids=list("abcd"), reading=reading, pooling="mean", surprisal=True)
     layers = range(model.arch.layers + 1)
-    scored = cached_activations(model, reading, "mean", TEXTS, list("abcd"), CONTEXTS, layers)
+    scored = cached_activations(model, Request(TEXTS, list("abcd"), CONTEXTS, reading, "mean"), layers)
     assert found["activations"].dims == ("layer", "presentation", "feature")
     assert found["activations"].dtype == np.float32
     np.testing.assert_allclose(found["activations"], np.stack(scored.states), atol=1e-5)

@@ -13,7 +13,7 @@ from parity.reference_torch import context_windows, load_folder, save_bert, save
 
 from jaxscore import load_model
 from jaxscore.contexts.reading import Reading
-from jaxscore.extract.activations import read_for
+from jaxscore.extract.activations import Request, read_for
 from jaxscore.extract.passes import extract
 
 pytestmark = needs_data
@@ -51,7 +51,7 @@ def contexts_of(stimuli: Stimuli) -> list[list[str]]:
 def compare(folder: Path, stimuli: Stimuli, reading: Reading, rows: list[list[int]], most_windows: int) -> None:
     """The last state of every row of tokens in torch, a row at a time, against ours."""
     model = load_model(folder)
-    reads = read_for(model, *stimuli, reading, "last")
+    reads = read_for(model, Request(*stimuli, reading, "last"))
     assert len(reads.windows) <= most_windows
     layers = range(model.arch.layers + 1)
     ours = extract(model.transformer(), reads.windows, layers).states

@@ -53,8 +53,7 @@ def child(job, out, err):
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
     steps = []
-    for owner, name in [(os, "replace"), (os, "fsync"), (pathlib.Path, "write_bytes"), (pathlib.Path, "write_text"),
-                        (plots, "plot_layers")]:
+    for owner, name in [(os, "replace"), (os, "fsync"), (plots, "plot_layers")]:
         wrap(owner, name, job, steps)
     if job.get("limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit"], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
@@ -148,7 +147,8 @@ def test_killed_at_every_step_of_saving(server, tiny, study, tmp_path, replacing
     steps = complete["err"].split("steps: ")[1].split()
     assert steps.count("replace") == 3
     assert steps[-1] == "replace"
-    assert {"fsync", "plot_layers", "write_bytes", "write_text"} < set(steps)
+    assert steps.count("fsync") == 3
+    assert "plot_layers" in steps
     if not replacing:
         for path in (out / "study").iterdir():
             path.unlink()

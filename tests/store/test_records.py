@@ -13,7 +13,8 @@ import pytest
 import xarray as xr
 
 import jaxscore
-from jaxscore.store.records import find_result, paths_of, result_paths
+from jaxscore.store.places import Folder, open_place
+from jaxscore.store.records import Paths, examine, find_result, paths_of, result_paths
 
 
 @pytest.fixture
@@ -34,13 +35,17 @@ def _same(a: jaxscore.Score, b: jaxscore.Score) -> None:
     np.testing.assert_allclose(a.arrays["r"], b.arrays["r"], atol=1e-6)
 
 
+def _three(paths: Paths) -> list[Path]:
+    return [paths.record, paths.arrays, paths.figure]
+
+
 def _files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def test_second_run_reads_the_first(once):
     first = once()
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in vars(first.paths).values()}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in _three(first.paths)}
     second = once()
     assert (first.resumed, second.resumed) == (False, True)
     assert second.paths == first.paths
@@ -130,6 +135,9 @@ def test_damage_is_found_and_redone(once, suffix, damage):
         path.write_bytes({"emptied": b"", "cut": content[:middle], "flipped": flipped}[damage])
     # a record may be changed in a way that still reads; its files are then what it says
     reads = find_result(first.paths) is not None
+    expected = {".json": damage != "removed" and not reads, ".nc": True, ".png": True}[suffix]
+    problem = examine(first.paths).problem
+    assert problem.startswith(f"{path} is ") if expected else problem is None
     second = once()
     if (suffix, damage) == (".json", "flipped"):
         assert second.resumed == reads
@@ -249,24 +257,31 @@ def test_nothing_is_written_without_out(once, tmp_path):
 
 def test_only_three_files_are_left(once, tmp_path):
     found = once()
-    assert _files(tmp_path / "jaxscore-results") == sorted(path.name for path in vars(found.paths).values())
+    assert _files(tmp_path / "jaxscore-results") == sorted(path.name for path in _three(found.paths))
 
 
 def test_reopen_by_any_of_the_three(once):
     from jaxscore.scoring import reopen
 
     found = once()
-    for path in vars(found.paths).values():
+    for path in _three(found.paths):
         assert reopen(path).record == found.record
     found.paths.figure.unlink()
     with pytest.raises(jaxscore.errors.StoreError, match="not a whole result"):
         reopen(found.paths.record)
 
 
+@pytest.mark.parametrize("where", ["results", "/results", "a/b", "s3://bucket", "s3://bucket/a/b"])
 @pytest.mark.parametrize("name", ["org--model@v1.0", "a/b c", "../up", "ünï", "x.json"])
-def test_names_of_files(name, tmp_path):
-    paths = result_paths(tmp_path, "bench", name, "0123456789abcdef")
-    assert paths.record.parent == tmp_path / "bench"
-    assert {path.suffix for path in vars(paths).values()} == {".json", ".nc", ".png"}
-    assert all("0123456789abcdef" in path.name for path in vars(paths).values())
-    assert paths_of(paths.figure) == paths_of(paths.arrays) == paths
+def test_names_of_files(name, where):
+    paths = result_paths(open_place(where), "bench", name, "0123456789abcdef")
+    assert str(paths.record).startswith(f"{where}/bench/")
+    names = [str(path).removeprefix(f"{where}/bench/") for path in _three(paths)]
+    assert not any("/" in name for name in names)
+    assert [name.rpartition("0123456789abcdef")[2] for name in names] == [".json", ".nc", ".png"]
+    assert paths_of(paths.figure) == paths_of(paths.arrays) == paths_of(str(paths.record)) == paths
+
+
+def test_a_result_in_the_current_folder(tmp_path):
+    paths = paths_of("tiny.0123456789abcdef.json")
+    assert paths == Paths(Folder(tmp_path.parent), f"{tmp_path.name}/tiny.0123456789abcdef")

@@ -1,0 +1,298 @@
+"""All of a task that comes before its pass: what is done, the benchmarks, the checkpoint, its weights, the windows."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import traceback
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxscore.batch.notes import Lease, Notes, local_signature
+from jaxscore.batch.signature import Signature
+from jaxscore.batch.tasks import Job, Outcome, Settings, Task
+from jaxscore.batch.weights import borrowed
+from jaxscore.cards import load_benchmark
+from jaxscore.errors import JaxscoreError, TemporaryFetchError, TemporaryStoreError
+from jaxscore.extract.activations import Request, read_for
+from jaxscore.extract.union import Union
+from jaxscore.models import LanguageModel, StaticModel
+from jaxscore.models.hub import CONFIG_FILES, is_checkpoint
+from jaxscore.models.static import find_static
+from jaxscore.opened import Opened
+from jaxscore.options import Options
+from jaxscore.provenance import content_key
+from jaxscore.regression.hardware import host_memory
+from jaxscore.store.places import Place, open_place
+from jaxscore.store.records import Paths, check_writable, examine, result_paths
+
+if TYPE_CHECKING:
+    from jaxscore.models.transformer import Transformer
+
+OF_MODEL = ("untrained", "seed", "dtype")
+"""Choices that say what the model is; the others say how it is scored."""
+SHARE = 0.4
+"""Share of the free memory that the weights of the next checkpoint may take while the present one computes."""
+KEPT = 3
+"""Tokenizers whose windows are kept, beside the newest."""
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EMFILE}
+"""Errors of the system that may be gone the next time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job that is to be computed.
+
+    Attributes:
+        job: which.
+        opened: its benchmark.
+        request: what is to be read.
+        layers: states that are compared; none for surprisal.
+        in_force: everything that the score depends on.
+        paths: of the result.
+        local: signature of the local files, taken before they are read.
+        notes: what a person should know.
+    """
+
+    job: Job
+    opened: Opened
+    request: Request
+    layers: list[int]
+    in_force: dict[str, Any]
+    paths: Paths
+    local: Signature
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Ready:
+    """A task that can be computed.
+
+    Attributes:
+        task: which.
+        outcomes: of the jobs that are settled, by key.
+        work: the others.
+        model: the model, None where nothing is left to do.
+        read: the works, done or not, whose texts the pass reads: always all that can be read, since how texts are put
+            together shows in the last digit.
+        union: their windows, for a language model.
+        weights: read already; None where two models do not fit the memory.
+        stack: gives back the lease and the weights.
+    """
+
+    task: Task
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    work: list[Work] = field(default_factory=list)
+    model: LanguageModel | StaticModel | None = None
+    read: list[Work] = field(default_factory=list)
+    union: Union | None = None
+    weights: Transformer | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def transformer(self) -> Transformer:
+        """The weights, read now if they were not."""
+        return self.weights or _weights(self)
+
+
+class Desk:
+    """What outlives a task: where results go, benchmarks that are open, windows of a tokenizer.
+
+    Args:
+        settings: of the batch.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.place: Place = open_place(settings.out)
+        check_writable(self.place)
+        self.notes = Notes(self.place, settings.owner)
+        self._opened: dict[tuple[str, Options], Opened | Exception] = {}
+        self._unions: dict[str, Union] = {}  # of the last tokenizers
+        self.leases: list[Lease] = []
+
+    def settled(self, task: Task) -> dict[str, Outcome]:
+        """Outcomes of jobs that need no computing: done, or failed for good; and what is damaged, as "waiting"."""
+        found: dict[str, Outcome] = {}
+        for job in task.jobs if not self.settings.overwrite else ():
+            whole = self.notes.done(job)
+            if whole.record:
+                noted, _ = self.notes.recorded(job)
+                found[job.key] = done(job, whole.record, str(self.place.at(noted.record)), resumed=True)
+                continue
+            failure = self.notes.failure(job)
+            if failure and failure.state == "failed" and not self.settings.retry_failed:
+                found[job.key] = Outcome(job, "failed", True, message=failure.message, hint=failure.hint)
+            elif whole.problem:
+                found[job.key] = Outcome(job, "waiting", notes=(f"{whole.problem}.",))
+        return found
+
+    def prepare(self, task: Task) -> Ready:
+        """Everything before the pass; what fails becomes an outcome."""
+        ready = Ready(task)
+        try:
+            self._prepare(ready)
+        except Exception as error:
+            for job in task.jobs:
+                ready.outcomes.setdefault(job.key, self.failed(job, error))
+        return ready
+
+    def _prepare(self, ready: Ready) -> None:
+        task = ready.task
+        before = self.settled(task)
+        damaged = {key: outcome.notes for key, outcome in before.items() if outcome.state == "waiting"}
+        ready.outcomes = {key: outcome for key, outcome in before.items() if key not in damaged}
+        if len(ready.outcomes) == len(task.jobs):
+            return
+        lease = self.notes.claim(task)
+        if lease is None:
+            for job in task.jobs:
+                ready.outcomes.setdefault(job.key, Outcome(job, "running", message="another process is at it"))
+            return
+        self.leases.append(lease)
+        ready.stack.callback(self._release, lease)
+        local = {job.key: local_signature(job, task) for job in task.jobs}  # before the files are read
+        ready.model = model = self._model(ready)
+        for job in task.jobs:
+            try:
+                work = self._work(job, model, task, local[job.key], damaged.get(job.key, ()))
+            except Exception as error:
+                ready.outcomes.setdefault(job.key, self.failed(job, error))
+                continue
+            ready.read.append(work)
+            if job.key in ready.outcomes:
+                continue
+            found = examine(work.paths) if not self.settings.overwrite and not self._spoilt(work) else None
+            if found and found.record:  # by another batch, or by `jaxscore run`
+                ready.outcomes[job.key] = self.finished(work, resumed=True)
+            else:
+                problem = (f"{found.problem}: computed again.",) if found and found.problem else work.notes
+                ready.work.append(Work(**vars(work) | {"notes": problem}))
+        if ready.work and isinstance(model, LanguageModel):
+            self._read(ready, model)
+
+    def _spoilt(self, work: Work) -> bool:
+        """Whether this very result was noted and is no longer what was noted."""
+        noted, now = self.notes.recorded(work.job) or (None, None)
+        return noted is not None and noted.record == f"{work.paths.stem}.json" and now.record is None
+
+    def _release(self, lease: Lease) -> None:
+        lease.release()
+        self.leases.remove(lease)
+
+    def _model(self, ready: Ready) -> LanguageModel | StaticModel:
+        task, settings = ready.task, self.settings
+        asked = {name: task.choices[name] for name in OF_MODEL if name in task.choices}
+        if not is_checkpoint(task.model):
+            static = find_static(task.model, **{k: v for k, v in asked.items() if k != "dtype"})
+            if static:
+                return static
+        lent = borrowed(
+            task.model, untrained=asked.get("untrained", False), offline=settings.offline, keep=settings.keep_weights
+        )
+        return LanguageModel(ready.stack.enter_context(lent), **asked)
+
+    def _work(
+        self, job: Job, model: LanguageModel | StaticModel, task: Task, local: Signature, notes: tuple[str, ...]
+    ) -> Work:
+        asked = {name: value for name, value in task.choices.items() if name not in OF_MODEL}
+        opened = self._open(job.benchmark, Options(**asked))
+        opened.check(model, task.choices.get("dtype", "float32"))
+        in_force = opened.in_force(model)
+        request = opened.request(model)
+        if request.pooling is None and isinstance(model, LanguageModel):
+            from jaxscore.extract.passes import check_head
+
+            check_head(model.arch)
+        layers = [] if request.pooling is None else opened.layers(model)
+        paths = result_paths(self.place, opened.published.identifier, model.name, content_key(in_force))
+        return Work(job, opened, request, layers, in_force, paths, local, notes)
+
+    def _open(self, benchmark: str, options: Options) -> Opened:
+        """The benchmark, opened once; what kept it from opening is not tried again for every checkpoint."""
+        key = benchmark, options
+        if key not in self._opened:
+            try:
+                card = load_benchmark(benchmark)
+                self._opened[key] = Opened.open(card, options, offline=self.settings.offline)
+                self._opened[key].material  # noqa: B018 - read once
+            except Exception as error:
+                self._opened[key] = error
+        found = self._opened[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _read(self, ready: Ready, model: LanguageModel) -> None:
+        """Windows and weights; works whose texts the model cannot read become outcomes."""
+        model.fingerprint, model.arch  # noqa: B018 - hashed and checked here, beside the present computation
+        key = content_key([_tokenizer(model), *(work.job.benchmark for work in ready.read), dict(ready.task.choices)])
+        if key not in self._unions:
+            reads, readable = [], []
+            for work in ready.read:
+                try:
+                    reads.append(read_for(model, work.request))
+                    readable.append(work)
+                except Exception as error:
+                    ready.outcomes.setdefault(work.job.key, self.failed(work.job, error))
+            ready.work = [work for work in ready.work if work.job.key not in ready.outcomes]
+            union = Union.of([work.request for work in readable], reads, causal=model.arch.causal)
+            if len(readable) == len(ready.read):
+                self._unions = dict(list(self._unions.items())[-KEPT:]) | {key: union}
+            ready.read, ready.union = readable, union
+        else:
+            ready.union = self._unions[key]
+        if ready.work and model.weight_bytes() < SHARE * (host_memory() or 0.0):
+            ready.weights = _weights(ready)
+
+    def failed(self, job: Job, error: Exception) -> Outcome:
+        """What went wrong, remembered: final, or to be tried again by the next run."""
+        passing = isinstance(error, TemporaryFetchError | TemporaryStoreError | ConnectionError | TimeoutError)
+        passing |= isinstance(error, OSError) and error.errno in PASSING
+        message, hint = explained(error)
+        state = "temporary" if passing else "failed"
+        with suppress(Exception):  # where the place is at fault itself
+            self.notes.fail(job, state, message, hint)
+        return Outcome(job, state, message=message, hint=hint)
+
+    def finished(self, work: Work, *, resumed: bool = False) -> Outcome:
+        """A result that is there whole, remembered."""
+        name = f"{work.paths.stem}.json"
+        content = self.place.read(name)
+        self.notes.finish(work.job, name, hashlib.sha256(content).hexdigest(), work.local)
+        return done(work.job, json.loads(content), str(work.paths.record), resumed=resumed, notes=work.notes)
+
+
+def done(job: Job, record: dict[str, Any], where: str, *, resumed: bool, notes: tuple[str, ...] = ()) -> Outcome:
+    """The outcome that a record stands for."""
+    score = record["result"]["chosen"]["chosen_score"]
+    return Outcome(job, "done", resumed, where, score, record["seconds"], notes)
+
+
+def explained(error: Exception) -> tuple[str, str]:
+    """Message and hint of any error."""
+    if isinstance(error, JaxscoreError):
+        return error.message, error.hint
+    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+    if "RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError):
+        return text, "It does not fit the memory: use dtype bfloat16, a smaller batch_size, or more devices (tensor)."
+    if isinstance(error, OSError):
+        return text, "See what the system says."
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{text} ({where})", "This is a defect of jaxscore. `jaxscore run ... --debug` shows the traceback."
+
+
+def _weights(ready: Ready) -> Transformer:
+    """The weights, with the head where surprisal is asked for."""
+    return ready.model.transformer(head=any(work.request.pooling is None for work in ready.read))
+
+
+def _tokenizer(model: LanguageModel) -> str:
+    """What windows depend on beside texts and protocol."""
+    folder, arch = model.checkpoint.folder, model.arch
+    names = {path for pattern in CONFIG_FILES for path in folder.glob(pattern) if path.name != "config.json"}
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(names) if path.is_file()]
+    return content_key([*hashes, arch.causal, arch.positions, arch.vocabulary, arch.family])
