@@ -91,7 +91,12 @@ def gpt2_tokenizer(shared: Path) -> GPT2Tokenizer:
 def checkpoint(folder: Path, shared: Path) -> None:
     """GPT-2-small's shape, its own initialisation, the real tokenizer."""
     config = GPT2Config()
-    save(folder, config, initial_params(read(config), FAMILIES["gpt2"], 0, "float32"), gpt2_tokenizer(shared).backend_tokenizer)
+    save(
+        folder,
+        config,
+        initial_params(read(config), FAMILIES["gpt2"], 0, "float32"),
+        gpt2_tokenizer(shared).backend_tokenizer,
+    )
 
 
 def main() -> None:

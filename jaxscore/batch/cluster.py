@@ -17,7 +17,9 @@ import jaxscore
 from jaxscore.batch.connection import Resources, connected, inventory, room
 from jaxscore.batch.stopping import INTERRUPTED, Stopping
 from jaxscore.batch.tasks import Outcome, Settings, Task
-from jaxscore.errors import JaxscoreError, StoreError
+from jaxscore.errors import JaxscoreError, TemporaryStoreError
+from jaxscore.store.places import open_place
+from jaxscore.store.records import check_writable
 
 __all__ = ["Resources", "run_on_ray"]
 
@@ -67,6 +69,7 @@ def run_on_ray(
     Raises:
         JaxscoreError: Ray is not installed, no cluster answers, no node has the resources, or versions differ.
     """
+    check_writable(open_place(settings.out))
     with connected(address) as ray:
         if not room(ray, resources):
             raise JaxscoreError(
@@ -108,7 +111,7 @@ def work(task: Mapping, settings: Mapping, environment: Mapping[str, str], versi
             raise  # the node is taken away: Ray starts the task elsewhere
         ended = [Outcome(job, "waiting") for job in own.jobs]
     except Exception as error:  # nothing is raised that Ray would have to carry
-        state = "temporary" if isinstance(error, StoreError) else "failed"
+        state = "temporary" if isinstance(error, TemporaryStoreError) else "failed"
         message = error.message if isinstance(error, JaxscoreError) else f"{type(error).__name__}: {error}"
         hint = error.hint if isinstance(error, JaxscoreError) else ""
         ended = [Outcome(job, state, message=f"{found['host']}: {message}", hint=hint) for job in own.jobs]
@@ -182,18 +185,21 @@ class _Flight:
         except errors.TaskCancelledError:
             return []
         except errors.RayTaskError as error:  # `work` itself raises nothing
-            raise JaxscoreError(
-                f"A node of the cluster cannot load jaxscore: {str(error).strip().splitlines()[-1]}",
-                f"Install jaxscore {jaxscore.__version__} on every node, in the Python that runs Ray there.",
-            ) from None
+            said = str(error).strip().splitlines()[-1]
+            return self._unfit(task, f"A node of the cluster cannot load jaxscore: {said}")
         except errors.RayError as error:
             said = str(error).strip().partition("\n")[0]
             message = f"its process died {RETRIES + 1} times, the last time of {type(error).__name__}: {said}"
             hint = "Memory may be short: let fewer tasks share a node (--cpus), or give a smaller --batch-size."
             return [Outcome(job, "temporary", message=message, hint=hint) for job in task.jobs]
         if found["version"] != jaxscore.__version__:
-            raise JaxscoreError(
-                f"{found['host']} has jaxscore {found['version']}, and here is {jaxscore.__version__}",
-                f"Install jaxscore {jaxscore.__version__} on every node.",
-            )
+            here = jaxscore.__version__
+            return self._unfit(task, f"{found['host']} has jaxscore {found['version']}, and here is {here}")
         return [Outcome.from_json(content) for content in found["outcomes"]]
+
+    def _unfit(self, task: Task, message: str) -> list[Outcome]:
+        """What a node that cannot run tasks gave: an error if it is the first thing that comes, else one task's."""
+        hint = f"Install jaxscore {jaxscore.__version__} on every node, in the Python that runs Ray there."
+        if not self.ended:
+            raise JaxscoreError(message, hint)
+        return [Outcome(job, "temporary", message=message, hint=hint) for job in task.jobs]

@@ -81,7 +81,7 @@ class Lease:
 
     def _live(self) -> None:
         while not self._over.wait(BEAT) and not self._lost:
-            with suppress(StoreError):  # the place is down for a moment: the job goes on, and so does this
+            with suppress(Exception):  # the place is down for a moment: the job goes on, and so does this
                 self._refresh()
 
     def _refresh(self) -> None:

@@ -45,7 +45,7 @@ def run_tasks(
     stopping = stopping or Stopping()
     desk, outcomes = Desk(settings), []
     try:
-        for ready in _ahead(desk, tasks):
+        for ready in _ahead(desk, tasks, stopping):
             with ready.stack:
                 if not stopping():
                     compute(desk, ready, stopping)
@@ -54,21 +54,28 @@ def run_tasks(
             tell(ready.task, found)
             gc.collect()  # figures and tokenizers hold themselves in cycles, and memory with them
     finally:
+        desk.closed = True
         for lease in list(desk.leases):  # of a task that was being prepared
             lease.release()
-    return outcomes
+    told = {outcome.job.key for outcome in outcomes}
+    return outcomes + [Outcome(job, "waiting") for task in tasks for job in task.jobs if job.key not in told]
 
 
-def _ahead(desk: Desk, tasks: Sequence[Task]) -> Iterator[Ready]:
-    """Tasks that are ready, the next one being prepared meanwhile."""
+def _ahead(desk: Desk, tasks: Sequence[Task], stopping: Stopping) -> Iterator[Ready]:
+    """Tasks that are ready, the next one being prepared meanwhile; none is taken up after a stop."""
     following = [_begin(desk, task) for task in tasks[:1]]
-    for next_task in [*tasks[1:], None]:
-        if not following:
-            return
-        ready = following.pop().result()
-        if next_task is not None:
-            following.append(_begin(desk, next_task))
-        yield ready
+    try:
+        for next_task in [*tasks[1:], None]:
+            if not following:
+                return
+            ready = following.pop().result()
+            if next_task is not None and not stopping():
+                following.append(_begin(desk, next_task))
+            yield ready
+    finally:
+        for left in following:
+            if left.done():
+                left.result().stack.close()
 
 
 def _begin(desk: Desk, task: Task) -> Future[Ready]:
@@ -77,7 +84,10 @@ def _begin(desk: Desk, task: Task) -> Future[Ready]:
 
     def work() -> None:
         try:
-            future.set_result(desk.prepare(task))
+            ready = desk.prepare(task)
+            if desk.closed:  # nobody waits for it any more
+                ready.stack.close()
+            future.set_result(ready)
         except BaseException as error:
             future.set_exception(error)
 
@@ -100,6 +110,8 @@ def compute(desk: Desk, ready: Ready, stopping: Stopping) -> None:
         ready.weights = None
     share = {name: value / len(ready.work) for name, value in reporter.seconds.items()}
     for work in ready.work:
+        if stopping():
+            return
         try:
             own = Reporter()
             own.seconds |= share

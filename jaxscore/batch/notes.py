@@ -150,6 +150,10 @@ class Notes:
         noted = self._read(job, Done)
         return noted and (noted, self._record(noted))
 
+    def noted(self, job: Job) -> Done | None:
+        """The note of a job that was done, whatever became of its result."""
+        return self._read(job, Done)
+
     def jobs(self) -> list[Job]:
         """All jobs that a note or a lease names, each once, by model and benchmark."""
         with ThreadPoolExecutor(THREADS) as threads:

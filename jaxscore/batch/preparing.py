@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
+import math
 import traceback
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxscore.batch.notes import Lease, Notes, local_signature
-from jaxscore.batch.signature import Signature
+from jaxscore.batch.notes import Lease, Notes
+from jaxscore.batch.signature import Signature, benchmark_signature, model_signature
 from jaxscore.batch.tasks import Job, Outcome, Settings, Task
 from jaxscore.batch.weights import borrowed
 from jaxscore.cards import load_benchmark
@@ -20,13 +20,14 @@ from jaxscore.errors import JaxscoreError, TemporaryFetchError, TemporaryStoreEr
 from jaxscore.extract.activations import Request, read_for
 from jaxscore.extract.union import Union
 from jaxscore.models import LanguageModel, StaticModel
+from jaxscore.models.checkpoint import dtype_of, parameter_shapes
 from jaxscore.models.hub import CONFIG_FILES, is_checkpoint
 from jaxscore.models.static import find_static
 from jaxscore.opened import Opened
 from jaxscore.options import Options
 from jaxscore.provenance import content_key
 from jaxscore.regression.hardware import host_memory
-from jaxscore.store.places import Place, open_place
+from jaxscore.store.places import PASSING, Place, open_place
 from jaxscore.store.records import Paths, check_writable, examine, result_paths
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ SHARE = 0.4
 """Share of the free memory that the weights of the next checkpoint may take while the present one computes."""
 KEPT = 3
 """Tokenizers whose windows are kept, beside the newest."""
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EMFILE}
-"""Errors of the system that may be gone the next time."""
 
 
 @dataclass(frozen=True)
@@ -109,21 +108,22 @@ class Desk:
         self.place: Place = open_place(settings.out)
         check_writable(self.place)
         self.notes = Notes(self.place, settings.owner)
-        self._opened: dict[tuple[str, Options], Opened | Exception] = {}
+        self._opened: dict[tuple[str, Options], tuple[Opened, Signature] | Exception] = {}
         self._unions: dict[str, Union] = {}  # of the last tokenizers
         self.leases: list[Lease] = []
+        self.closed = False
 
     def settled(self, task: Task) -> dict[str, Outcome]:
         """Outcomes of jobs that need no computing: done, or failed for good; and what is damaged, as "waiting"."""
         found: dict[str, Outcome] = {}
         for job in task.jobs if not self.settings.overwrite else ():
-            whole = self.notes.done(job)
-            if whole.record:
-                noted, _ = self.notes.recorded(job)
+            whole, noted = self.notes.done(job), self.notes.noted(job)
+            if whole.record and noted:
                 found[job.key] = done(job, whole.record, str(self.place.at(noted.record)), resumed=True)
                 continue
             failure = self.notes.failure(job)
-            if failure and failure.state == "failed" and not self.settings.retry_failed:
+            outlived = failure and noted and failure.when < noted.when  # it was done after that
+            if failure and failure.state == "failed" and not outlived and not self.settings.retry_failed:
                 found[job.key] = Outcome(job, "failed", True, message=failure.message, hint=failure.hint)
             elif whole.problem:
                 found[job.key] = Outcome(job, "waiting", notes=(f"{whole.problem}.",))
@@ -134,10 +134,16 @@ class Desk:
         ready = Ready(task)
         try:
             self._prepare(ready)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            ready.work.clear()
             for job in task.jobs:
-                ready.outcomes.setdefault(job.key, self.failed(job, error))
+                self._fail(ready, job, error)
         return ready
+
+    def _fail(self, ready: Ready, job: Job, error: BaseException) -> None:
+        """Note what went wrong with a job, unless it is settled."""
+        if job.key not in ready.outcomes:
+            ready.outcomes[job.key] = self.failed(job, error)
 
     def _prepare(self, ready: Ready) -> None:
         task = ready.task
@@ -153,25 +159,27 @@ class Desk:
             return
         self.leases.append(lease)
         ready.stack.callback(self._release, lease)
-        local = {job.key: local_signature(job, task) for job in task.jobs}  # before the files are read
+        own = model_signature(task)  # before the files are read
         ready.model = model = self._model(ready)
         for job in task.jobs:
             try:
-                work = self._work(job, model, task, local[job.key], damaged.get(job.key, ()))
+                work = self._work(job, model, task, own, damaged.get(job.key, ()))
+                ready.read.append(work)
+                if job.key not in ready.outcomes:
+                    self._look_up(ready, work)
             except Exception as error:
-                ready.outcomes.setdefault(job.key, self.failed(job, error))
-                continue
-            ready.read.append(work)
-            if job.key in ready.outcomes:
-                continue
-            found = examine(work.paths) if not self.settings.overwrite and not self._spoilt(work) else None
-            if found and found.record:  # by another batch, or by `jaxscore run`
-                ready.outcomes[job.key] = self.finished(work, resumed=True)
-            else:
-                problem = (f"{found.problem}: computed again.",) if found and found.problem else work.notes
-                ready.work.append(Work(**vars(work) | {"notes": problem}))
+                self._fail(ready, job, error)
         if ready.work and isinstance(model, LanguageModel):
             self._read(ready, model)
+
+    def _look_up(self, ready: Ready, work: Work) -> None:
+        """Take a result that is there, from another batch or `jaxscore run`; else it is to be computed."""
+        found = examine(work.paths) if not self.settings.overwrite and not self._spoilt(work) else None
+        if found and found.record:
+            ready.outcomes[work.job.key] = self.finished(work, resumed=True)
+            return
+        notes = (f"{found.problem}: computed again.",) if found and found.problem else work.notes
+        ready.work.append(replace(work, notes=notes))
 
     def _spoilt(self, work: Work) -> bool:
         """Whether this very result was noted and is no longer what was noted."""
@@ -195,10 +203,9 @@ class Desk:
         return LanguageModel(ready.stack.enter_context(lent), **asked)
 
     def _work(
-        self, job: Job, model: LanguageModel | StaticModel, task: Task, local: Signature, notes: tuple[str, ...]
+        self, job: Job, model: LanguageModel | StaticModel, task: Task, own: Signature, notes: tuple[str, ...]
     ) -> Work:
-        asked = {name: value for name, value in task.choices.items() if name not in OF_MODEL}
-        opened = self._open(job.benchmark, Options(**asked))
+        opened, local = self._open(job, task)
         opened.check(model, task.choices.get("dtype", "float32"))
         in_force = opened.in_force(model)
         request = opened.request(model)
@@ -208,21 +215,25 @@ class Desk:
             check_head(model.arch)
         layers = [] if request.pooling is None else opened.layers(model)
         paths = result_paths(self.place, opened.published.identifier, model.name, content_key(in_force))
-        return Work(job, opened, request, layers, in_force, paths, local, notes)
+        return Work(job, opened, request, layers, in_force, paths, own | local, notes)
 
-    def _open(self, benchmark: str, options: Options) -> Opened:
-        """The benchmark, opened once; what kept it from opening is not tried again for every checkpoint."""
-        key = benchmark, options
+    def _open(self, job: Job, task: Task) -> tuple[Opened, Signature]:
+        """The benchmark, opened once, and its files as they were then; a final error is met once as well."""
+        options = Options(**{name: value for name, value in task.choices.items() if name not in OF_MODEL})
+        key = job.benchmark, options
         if key not in self._opened:
             try:
-                card = load_benchmark(benchmark)
-                self._opened[key] = Opened.open(card, options, offline=self.settings.offline)
-                self._opened[key].material  # noqa: B018 - read once
+                local = benchmark_signature(job, task)
+                opened = Opened.open(load_benchmark(job.benchmark), options, offline=self.settings.offline)
+                opened.material  # noqa: B018 - read once
+                self._opened[key] = opened, local
             except Exception as error:
+                if passing(error):
+                    raise
                 self._opened[key] = error
         found = self._opened[key]
         if isinstance(found, Exception):
-            raise found
+            raise found.with_traceback(None)  # each raise would add to it, and keep a checkpoint alive
         return found
 
     def _read(self, ready: Ready, model: LanguageModel) -> None:
@@ -236,7 +247,7 @@ class Desk:
                     reads.append(read_for(model, work.request))
                     readable.append(work)
                 except Exception as error:
-                    ready.outcomes.setdefault(work.job.key, self.failed(work.job, error))
+                    self._fail(ready, work.job, error)
             ready.work = [work for work in ready.work if work.job.key not in ready.outcomes]
             union = Union.of([work.request for work in readable], reads, causal=model.arch.causal)
             if len(readable) == len(ready.read):
@@ -244,15 +255,13 @@ class Desk:
             ready.read, ready.union = readable, union
         else:
             ready.union = self._unions[key]
-        if ready.work and model.weight_bytes() < SHARE * (host_memory() or 0.0):
+        if ready.work and _bytes(model) < SHARE * (host_memory() or 0.0):
             ready.weights = _weights(ready)
 
-    def failed(self, job: Job, error: Exception) -> Outcome:
+    def failed(self, job: Job, error: BaseException) -> Outcome:
         """What went wrong, remembered: final, or to be tried again by the next run."""
-        passing = isinstance(error, TemporaryFetchError | TemporaryStoreError | ConnectionError | TimeoutError)
-        passing |= isinstance(error, OSError) and error.errno in PASSING
         message, hint = explained(error)
-        state = "temporary" if passing else "failed"
+        state = "temporary" if passing(error) else "failed"
         with suppress(Exception):  # where the place is at fault itself
             self.notes.fail(job, state, message, hint)
         return Outcome(job, state, message=message, hint=hint)
@@ -271,7 +280,13 @@ def done(job: Job, record: dict[str, Any], where: str, *, resumed: bool, notes: 
     return Outcome(job, "done", resumed, where, score, record["seconds"], notes)
 
 
-def explained(error: Exception) -> tuple[str, str]:
+def passing(error: BaseException) -> bool:
+    """Whether an error may be gone the next time."""
+    kinds = TemporaryFetchError | TemporaryStoreError | ConnectionError | TimeoutError
+    return isinstance(error, kinds) or (isinstance(error, OSError) and error.errno in PASSING)
+
+
+def explained(error: BaseException) -> tuple[str, str]:
     """Message and hint of any error."""
     if isinstance(error, JaxscoreError):
         return error.message, error.hint
@@ -288,6 +303,12 @@ def explained(error: Exception) -> tuple[str, str]:
 def _weights(ready: Ready) -> Transformer:
     """The weights, with the head where surprisal is asked for."""
     return ready.model.transformer(head=any(work.request.pooling is None for work in ready.read))
+
+
+def _bytes(model: LanguageModel) -> int:
+    """What the weights take in memory."""
+    shapes = parameter_shapes(model.arch, head=True)
+    return sum(math.prod(shape) * dtype_of(path, model.dtype).itemsize for path, shape in shapes.items())
 
 
 def _tokenizer(model: LanguageModel) -> str:

@@ -26,12 +26,26 @@ def local_signature(job: Job, task: Task) -> Signature:
 
     These are a checkpoint folder with its configuration, tokenizer and weights, or a file of word vectors; a card that
     is given by its path, with the cards that it extends and the local files that it names; a file given in place of a
-    card's data. What comes from the hub, from a url or with jaxscore is named by the job's key.
+    card's data. What comes from the hub or from a url is known to the job's key by
+    its name alone: a branch that moves is not seen.
 
     Raises:
         JaxscoreError: for a checkpoint without weights, a card that cannot be read, or data that are not there.
     """
-    files = [*_of_model(task), *_of_benchmark(job, task)]
+    return model_signature(task) | benchmark_signature(job, task)
+
+
+def model_signature(task: Task) -> Signature:
+    """The part of a checkpoint folder, or of a file of word vectors."""
+    return _signed(_of_model(task))
+
+
+def benchmark_signature(job: Job, task: Task) -> Signature:
+    """The part of a card and its data."""
+    return _signed(_of_benchmark(job, task))
+
+
+def _signed(files: Iterator[Path]) -> Signature:
     return {str(path): sign(path) for path in sorted({path.expanduser().absolute() for path in files})}
 
 

@@ -33,8 +33,8 @@ class Stopping:
             yield
         finally:
             self._held -= 1
-        if self() and not self._held:
-            raise SystemExit(self.code)
+            if self() and not self._held:
+                raise SystemExit(self.code)
 
     def _handle(self, number: int, _: object) -> None:
         self.code = INTERRUPTED if number == signal.SIGINT else TEMPORARY

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jaxscore.cli import choices
-from jaxscore.errors import JaxscoreError
+from jaxscore.errors import JaxscoreError, TemporaryFetchError, TemporaryStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +122,7 @@ def batch(
 
     owner = uuid.uuid4().hex[:12]
     settings = Settings(plan.out, owner, offline, overwrite, retry_failed, keep_weights, batch_size, tensor)
-    if not as_json and not quiet:
+    if not as_json:
         errors.print(f"{len(plan.jobs)} jobs of {len(plan.tasks)} checkpoints; results go to {plan.out}")
     raise typer.Exit(_run(plan, settings, ray, resources, errors, as_json=as_json))
 
@@ -152,7 +154,7 @@ def _run(
     plan: Plan, settings: Settings, ray: str | None, resources: dict[str, float], errors: Console, *, as_json: bool
 ) -> int:
     """Run, tell, and say how it ended."""
-    from jaxscore.batch.stopping import TEMPORARY, Stopping
+    from jaxscore.batch.stopping import INTERRUPTED, TEMPORARY, Stopping
 
     stopping, total = Stopping(), len(plan.jobs)
     seen: list[Outcome] = []
@@ -168,14 +170,17 @@ def _run(
     with stopping.listening():
         try:
             _place(plan, settings, ray, resources, tell, stopping)
+        except (TemporaryStoreError, TemporaryFetchError) as error:
+            typer.echo(f"jaxscore: {error}", err=True)
+            return TEMPORARY
         except (SystemExit, KeyboardInterrupt):
-            code = stopping.code or 130
-            left = total - len(seen)
-            print(
-                f"jaxscore: interrupted; nothing half-written is left, {left} jobs are not done: "
-                "run the same command again to go on",
-                file=sys.stderr,
+            code = stopping.code or INTERRUPTED
+            typer.echo(
+                "jaxscore: interrupted; nothing half-written is left, run the same command again to go on", err=True
             )
+            if any(thread.name == "prepare" for thread in threading.enumerate()):
+                sys.stdout.flush()
+                os._exit(code)  # Python would wait for a download that nobody needs any more
             return code
     counts = Counter(outcome.state for outcome in seen)
     if not as_json:
@@ -233,6 +238,8 @@ def _summary(plan: Plan, seen: list[Outcome], counts: Counter[str]) -> None:
                 typer.echo(f"  {outcome.hint}")
     if counts["failed"]:
         typer.echo("Failed jobs are not tried again by themselves: add --retry-failed.")
+    if counts["running"]:
+        typer.echo("Another process is at some of them: `jaxscore status` tells which.")
     if counts["temporary"] or counts["waiting"]:
         typer.echo("Run the same command again to go on.")
     if counts["done"]:

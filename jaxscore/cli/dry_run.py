@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from jaxscore.batch.plan import Plan
+    from jaxscore.batch.status import Row
+    from jaxscore.batch.tasks import Job
     from jaxscore.batch.weights import Size
+    from jaxscore.store.places import Place
 
 
 def dry_run(plan: Plan, *, offline: bool, as_json: bool, retry_failed: bool, overwrite: bool) -> None:
@@ -17,7 +21,10 @@ def dry_run(plan: Plan, *, offline: bool, as_json: bool, retry_failed: bool, ove
     from jaxscore.batch.status import status_of
     from jaxscore.store.places import open_place
 
-    report = status_of(plan, open_place(plan.out))
+    place = open_place(plan.out)
+    report = status_of(plan, place)
+    rows = tuple(_looked_into(place, job, row) for job, row in zip(plan.jobs, report.rows, strict=True))
+    report = replace(report, rows=rows)
     todo = {"waiting", "temporary"} | ({"failed"} if retry_failed or overwrite else set())
     todo |= {"done"} if overwrite else set()
     keys = {job.key for job, row in zip(plan.jobs, report.rows, strict=True) if row.state in todo}
@@ -32,6 +39,14 @@ def dry_run(plan: Plan, *, offline: bool, as_json: bool, retry_failed: bool, ove
     said = ", ".join(f"{count} {state}" for state, count in report.totals.items() if count)
     typer.echo(f"{len(plan.jobs)} jobs of {len(plan.tasks)} checkpoints: {said}; {len(keys)} would be computed")
     typer.echo(_described(download, sizes))
+
+
+def _looked_into(place: Place, job: Job, row: Row) -> Row:
+    """A job that was done, with all its files read: what is damaged or has changed would be computed again."""
+    from jaxscore.batch.notes import Notes
+
+    problem = Notes(place).done(job).problem if row.state == "done" else None
+    return replace(row, state="waiting", reason=problem) if problem else row
 
 
 def _sizes(tasks: list[Any], *, offline: bool) -> dict[tuple[str, bool], Size]:

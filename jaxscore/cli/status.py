@@ -18,6 +18,10 @@ def status(
         str,
         typer.Argument(metavar="PLAN.toml|FOLDER|s3://...", help="A plan, or where the results of a batch go."),
     ],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Where results go, if not where the plan says.", show_default=False),
+    ] = None,
     jobs: Annotated[bool, typer.Option("--jobs", help="A line for every job, not only for those that failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one JSON object.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -26,7 +30,7 @@ def status(
 
     Reads notes and records only. Of a folder it knows the jobs that were begun, of a plan those that wait as well.
     """
-    report, place = _report(where)
+    report, place = _report(where, out)
     if as_json:
         typer.echo(json.dumps({"place": place} | report.to_json(), ensure_ascii=False))
         return
@@ -43,7 +47,7 @@ def status(
     typer.echo(place, err=True)
 
 
-def _report(where: str) -> tuple[Report, str]:
+def _report(where: str, out: str | None) -> tuple[Report, str]:
     """The report, and where the results are."""
     from jaxscore.batch.status import status_of, status_of_notes
     from jaxscore.store.places import open_place
@@ -52,7 +56,10 @@ def _report(where: str) -> tuple[Report, str]:
         from jaxscore.batch.plan import read_plan
 
         plan = read_plan(where)
-        return status_of(plan, open_place(plan.out)), plan.out
+        place = out or plan.out
+        return status_of(plan, open_place(place)), place
+    if out:
+        raise JaxscoreError(f"{where} is where results go, and so is --out {out}", "Give one, or a plan with --out.")
     report = status_of_notes(open_place(where))
     if not report.rows:
         raise JaxscoreError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -11,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxscore.errors import TemporaryFetchError
+from jaxscore.errors import FetchError, TemporaryFetchError
 
 
-class DiskError(TemporaryFetchError):
-    """This machine's disk refused: it is full, or the folder may not be written."""
+class DiskError(FetchError):
+    """This machine's disk refused: the folder may not be written."""
+
+
+class FullDiskError(DiskError, TemporaryFetchError):
+    """This machine's disk is full."""
 
 
 def default_cache() -> Path:
@@ -74,4 +79,5 @@ def disk(path: Path) -> Iterator[None]:
     except OSError as error:
         message = f"{error.filename or path}: {error.strerror or error}. Nothing that was there before is lost."
         hint = "Free some space or check the permissions, or choose another cache folder with JAXSCORE_CACHE."
-        raise DiskError(message, hint) from None
+        kind = FullDiskError if error.errno in (errno.ENOSPC, errno.EDQUOT) else DiskError
+        raise kind(message, hint) from None

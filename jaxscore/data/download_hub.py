@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import urllib.parse
@@ -92,9 +93,8 @@ def _translated(url: str, repository: str, revision: str | None, offline: bool, 
         return FetchError(f"{url} is not in the hub's cache and --offline forbids fetching it.", hint)
     if isinstance(error, OSError) and error.errno is not None:
         message = f"{error.filename or url}: {error.strerror}. Nothing that was there before is lost."
-        return TemporaryFetchError(
-            message, "Free some space or check the permissions, or choose another folder with HF_HOME."
-        )
+        kind = TemporaryFetchError if error.errno in (errno.ENOSPC, errno.EDQUOT) else FetchError
+        return kind(message, "Free some space or check the permissions, or choose another folder with HF_HOME.")
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in HTTP_LIBRARIES:
         reason = type(error.__cause__ or error).__name__
         message = f"{url} could not be fetched: the hub cannot be reached ({reason})."

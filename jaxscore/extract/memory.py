@@ -68,8 +68,9 @@ def batch_tokens(
     if not accelerator:
         return max(CPU_TOKENS, length)
     each = token_bytes(arch, dtype, length) + slots * slot_bytes(arch)
-    fitting = MOST_TOKENS if free is None else int(SHARE * free / each)
-    return max(length, min(MOST_TOKENS, fitting))
+    fitting = MOST_TOKENS if free is None else max(1, int(SHARE * free / each))
+    # a power of two: what is free differs a little from checkpoint to checkpoint, and shapes should not
+    return max(length, min(MOST_TOKENS, 1 << fitting.bit_length() - 1))
 
 
 def sharing(weights: Callable[[int], int], batch: float, free: int | None, numbers: Sequence[int]) -> int:

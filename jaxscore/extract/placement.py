@@ -1,7 +1,8 @@
 """Where parameters lie: devices in a grid of data x tensor; copies along the one axis, shares along the other.
 
 Shares are those of Megatron (Shoeybi et al. 2019, arXiv:1909.08053, section 3): what widens is split over its outputs,
-what narrows over its inputs, so that what lies between needs no exchange. XLA puts in the exchanges.
+what narrows over its inputs. XLA puts in the exchanges of activations; where queries, keys and values, or gate and up,
+are one matrix, shares do not end where these do, and there are more of them.
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ def _translated(place: HubId, offline: bool, error: Exception) -> JaxscoreError 
     if isinstance(error, hub.RevisionNotFoundError):
         return FetchError(f"{repo} has no revision {place.revision!r}", "Give a branch, a tag or a commit after the @.")
     network = isinstance(error, ConnectionError | TimeoutError | json.JSONDecodeError)
+    # hf_xet, which transfers large files, has RuntimeErrors of its own
+    network |= isinstance(error, RuntimeError) or type(error).__module__.startswith("hf_xet")
     network |= type(error).__module__.split(".")[0] in HTTP_LIBRARIES  # whose exceptions are no part of the interface
     if isinstance(error, OSError) and error.errno is not None and not network:
         kind = NoRoomError if error.errno in _FULL_DISK else FetchError

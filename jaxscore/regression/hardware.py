@@ -181,10 +181,20 @@ def host_memory() -> float | None:
     """Bytes that are free on the host, None where it does not say; pages that only hold copies of files are free."""
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return float(lines["MemAvailable"].split()[0]) * 1024
+        return min(float(lines["MemAvailable"].split()[0]) * 1024, _group_memory())
     except (OSError, KeyError, ValueError):
         known = {"SC_AVPHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys()
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) if known else None
+
+
+def _group_memory() -> float:
+    """Bytes that the control group of this process leaves it, as SLURM and containers set them."""
+    try:
+        name = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
+        folder = Path("/sys/fs/cgroup" + name)
+        return float((folder / "memory.max").read_text()) - float((folder / "memory.current").read_text())
+    except (OSError, ValueError, StopIteration):  # "max": no limit
+        return float("inf")
 
 
 def processors() -> int:

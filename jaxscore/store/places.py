@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -22,9 +23,11 @@ from typing import Any
 from jaxscore.data.cache_paths import aside
 from jaxscore.errors import StoreError, TemporaryStoreError
 
-_PASSING = {
-    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOTCONN
+PASSING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOTCONN,
+    errno.ECONNRESET, errno.EMFILE, errno.ENFILE, errno.ENETUNREACH, errno.EHOSTUNREACH,
 }  # fmt: skip
+"""Errors of the system that may be gone the next time."""
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
 _PASSING_CODES = {"RequestTimeout", "SlowDown", "ExpiredToken", "Throttling", "ThrottlingException"}
 _LATER = "Nothing is lost: the same command goes on where this one stopped."
@@ -151,6 +154,8 @@ class Folder(Place):
         """See `Place`; the clock is that of the file server, which dates a file that is made for this."""
         probe = aside(self.at(name))
         with self._writing(), suppress(FileNotFoundError, NotADirectoryError):
+            if not os.access(self.at(name).parent, os.W_OK):  # who may only read has to trust the clocks
+                return max(0.0, time.time() - self.at(name).stat().st_mtime)
             try:
                 probe.touch()
                 # NFS asks the server anew about a file that is opened; of others it may remember an older state
@@ -177,7 +182,7 @@ class Folder(Place):
         try:
             yield
         except OSError as error:
-            kind = TemporaryStoreError if error.errno in _PASSING else StoreError
+            kind = TemporaryStoreError if error.errno in PASSING else StoreError
             message = f"{error.filename or self.path} cannot be read: {error.strerror or error}"
             raise kind(message, "Check the permissions of the folder, and that its disk or server is there.") from None
 
@@ -191,7 +196,7 @@ class Folder(Place):
 
 def refused(folder: Path, error: OSError) -> StoreError:
     """What to say when the disk of a folder refused."""
-    kind = TemporaryStoreError if error.errno in _PASSING else StoreError
+    kind = TemporaryStoreError if error.errno in PASSING else StoreError
     return kind(
         f"Results cannot be written to {folder}: {error.strerror or error}. What was there before is untouched.",
         "Free some space, or name another folder with --out FOLDER.",
@@ -233,7 +238,7 @@ class _AbsentError(StoreError):
     """There is no such object."""
 
 
-class _TakenError(StoreError):
+class _TakenError(TemporaryStoreError):
     """There is one already, or there was when S3 looked."""
 
 
