@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jaxscore.batch.tasks import Outcome, Settings, Task
 
 OUT = "jaxscore-results"
+STOPPED = "jaxscore: interrupted; nothing half-written is left, run the same command again to go on"
 SYMBOLS = {"done": "✓", "failed": "✗", "temporary": "…", "running": "↻", "waiting": " "}
 
 
@@ -175,9 +176,7 @@ def _run(
             return TEMPORARY
         except (SystemExit, KeyboardInterrupt):
             code = stopping.code or INTERRUPTED
-            typer.echo(
-                "jaxscore: interrupted; nothing half-written is left, run the same command again to go on", err=True
-            )
+            typer.echo(STOPPED, err=True)
             if any(thread.name == "prepare" for thread in threading.enumerate()):
                 sys.stdout.flush()
                 os._exit(code)  # Python would wait for a download that nobody needs any more
@@ -185,6 +184,8 @@ def _run(
     counts = Counter(outcome.state for outcome in seen)
     if not as_json:
         _summary(plan, seen, counts)
+    if stopping():
+        typer.echo(STOPPED, err=True)
     if counts["temporary"] or counts["waiting"] or counts["running"]:
         return stopping.code or TEMPORARY
     return 1 if counts["failed"] else 0
