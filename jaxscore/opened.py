@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from jaxscore import __version__
 from jaxscore.cards import Card
 from jaxscore.data.source import open_source
 from jaxscore.hooks import Array, Hooks
-from jaxscore.models import LanguageModel, StaticModel
+from jaxscore.models import Foreign, ForeignModel, LanguageModel, StaticModel
 from jaxscore.options import Options, check_static, choose_layers
 from jaxscore.progress import Reporter
 from jaxscore.provenance import device, versions
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jaxscore.metrics.measure import Measured, Protocol
     from jaxscore.metrics.targets import Targets
 
-Model = LanguageModel | StaticModel
+Model = LanguageModel | StaticModel | ForeignModel
 Compared = tuple[dict[str, Any], "xr.Dataset", "xr.Dataset"]
 
 
@@ -80,7 +80,14 @@ class Opened:
 
         return load_material(self._card, self.source)
 
-    def card(self, model: Model) -> Card:
+    @property
+    def recording(self) -> str:
+        """How the responses were recorded, in the words of today's platform: "ECoG" for electrodes, else "fMRI"."""
+        card = self._card
+        electrodes = card.data.time_bin or "ECoG" in card.title or "electrode" in self.material.assembly.coords
+        return "ECoG" if electrodes else "fMRI"
+
+    def card(self, model: Model | Foreign) -> Card:
         """The card in force for a model."""
         if isinstance(model, LanguageModel) or self.options.pooling:
             return self._card
@@ -125,7 +132,19 @@ class Opened:
             "hooks": self.hooks.about(),
         }
 
-    def request(self, model: Model) -> Request:
+    def read_by(self, foreign: Foreign, reporter: Reporter) -> tuple[ForeignModel, Request]:
+        """Have a foreign model read everything, since only its features tell it from another.
+
+        Raises:
+            ModelError: if it fails, or gives no features.
+        """
+        with reporter.phase("read data"):
+            request = self.request(foreign)
+        with reporter.phase("extraction", len(request.ids)) as step:
+            model = foreign.read(request, self.recording, step)
+        return model, replace(request, pooling=model.default_pooling)
+
+    def request(self, model: Model | Foreign) -> Request:
         """What is to be read by the model."""
         from jaxscore.extract.activations import Request
 
@@ -250,7 +269,7 @@ def _about_model(model: Model, notes: dict[str, Any]) -> dict[str, Any]:
         "untrained": model.untrained,
         "seed": model.seed if model.untrained else None,
         "dtype": model.dtype,
-        "source": "static",
+        "source": model.kind if isinstance(model, ForeignModel) else "static",
         "commit": None,
         "reading": notes,
     }

@@ -33,6 +33,22 @@ OVER_SUBJECTS = {
     "sd": "subjects (standard deviation)",
     "bootstrap": "subjects (bootstrap)",
 }
+MEANINGS = {
+    "r": "r on held-out stimuli",
+    "grouped_r": "r on held-out passages",
+    "median_r": "r, aggregated as the score is",
+    "neuroid_ceiling": "what r is divided by",
+    "ceiling": "ceiling of the whole",
+    "score": "score",
+    "unclipped": "score before it is clipped",
+    "error": "error of the score",
+    "low": "2.5th percentile of the score over resampled subjects",
+    "high": "97.5th percentile of the score over resampled subjects",
+    "grouped": "score with folds grouped by passage",
+    "subject_score": "score of each subject",
+    "inner_score": "score on the other folds, predicted without the fold",
+    "layer_of_fold": "layer chosen without the fold",
+}
 
 
 def protocol_of(card: Card) -> Protocol:
@@ -135,6 +151,22 @@ def layers_of(arrays: xr.Dataset) -> xr.Dataset:
     return arrays[[name for name in TABLE if name in arrays and not (name == "subjects" and single)]].rename(
         median_r="r"
     )
+
+
+def dataset_of(arrays: xr.Dataset) -> xr.Dataset:
+    """The stored arrays as `Score.to_dataset` gives them."""
+    # scores by subject are there already; their dimension would take the name
+    found = arrays.drop_dims("each_subject", errors="ignore")
+    found = found.rename(subject="each_subject", neuroid_subject="subject", subjects="subject_score")
+    names = found["layer"].values[found["chosen_layer_index"].values]
+    found = found.drop_vars("chosen_layer_index").assign(layer_of_fold=("fold", names))
+    unit = "ceiling" if np.isfinite(found["ceiling"]).any() else "1"
+    for name, values in found.data_vars.items():
+        values.attrs["long_name"] = MEANINGS.get(name) or str(name).replace("_", " of each ", 1)
+        if values.dtype.kind == "f":
+            of_r = name in ("ceiling", "neuroid_ceiling", "r") or name.endswith("_r")
+            values.attrs["units"] = "1" if of_r else unit
+    return found
 
 
 def _attributes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from jaxscore.cards import Card, load_benchmark
 from jaxscore.errors import StoreError
 from jaxscore.extract.activations import activations
 from jaxscore.hooks import Array, Hooks
-from jaxscore.models import LanguageModel, load_model
+from jaxscore.models import Foreign, LanguageModel, StaticModel, load_model
 from jaxscore.opened import Opened, closing
 from jaxscore.options import Options, check_batch_size
 from jaxscore.progress import Reporter
@@ -29,6 +30,7 @@ from jaxscore.store.records import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 DEFAULT_OUT = "jaxscore-results"
@@ -59,9 +61,45 @@ class Score:
 
         return render(self.layers)
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def to_dataset(self) -> xr.Dataset:
+        """Everything as one Dataset, with `long_name` and `units` of each variable; to_netcdf writes it as it is.
+
+        Returns:
+            r [layer, part, fold, neuroid] and neuroid_ceiling [neuroid] (units "1"), with the coordinates subject,
+            neuroid_id and the like along neuroid; score, unclipped, error, low, high [layer], subject_score
+            [layer, each_subject] and inner_score [layer, fold] in units of the ceiling, or "1" where there is none;
+            median_r, ceiling [layer] ("1"); layer_of_fold [fold]; what was run and chosen in the attributes. A
+            MultiIndex is `set_index(neuroid=["subject", "neuroid_id"])` (NetCDF has none: `reset_index` first).
+        """
+        from jaxscore.result import dataset_of
+
+        return dataset_of(self.arrays)
+
+    def to_frame(self, level: str = "layer") -> pd.DataFrame:
+        """A tidy table: plain columns (text is "string", numbers float64, counts Int64), a row for each value.
+
+        Columns mean what they do in `jaxscore.results`, and tables of several scores can be concatenated: every level
+        has model, benchmark, layer, layer_index, depth and chosen.
+
+        Args:
+            level: "layer": what `results` has of this one, with score, error, r, ceiling. "subject": a row for
+                each layer and subject, with its score before clipping. "neuroid": for each layer and neuroid, with
+                its coordinates (subject, neuroid_id, ...), r (mean over folds, then parts), ceiling (what r is divided
+                by; 1 where there is none) and score = r / ceiling. "fold": the same for each part and fold.
+
+        Raises:
+            JaxscoreError: for an unknown level.
+        """
+        from jaxscore.store.table import frame_of
+
+        return frame_of(self.record, self.to_dataset(), self.paths, level)
+
 
 def score(
-    model: str | Path | LanguageModel,
+    model: str | Path | LanguageModel | StaticModel | object,
     benchmark: str | Path | Card = "Pereira2018-encoding",
     *,
     layers: str | None = None,
@@ -94,7 +132,13 @@ def score(
 
     Args:
         model: a name, a checkpoint folder, a hub id with an optional `@revision`, `glove:FILE` and the like, or a
-            loaded model (whose own `seed`, `untrained` and `dtype` then hold).
+            loaded model (whose own `seed`, `untrained` and `dtype` then hold). Or a foreign one, called once for each
+            context: a function from a list of texts to [stimulus, feature] (NumPy, torch, lists, ...; a dict of them,
+            by layer; for reading times a number for each text); an object with `digest_text`, such as an
+            ArtificialSubject of today's platform; or one with `look_at`, a BrainModel of the 2021 pipeline. Its
+            features name the result: it is called in every run, and nothing is regressed where they were scored
+            before. Options on how texts are read (`pooling`, `protocol`, `bos`, `dtype`, ...) are refused for it;
+            `context` holds.
         benchmark: an identifier, the path of a card, or a card.
         layers: names, numbers and ranges, comma-separated ("drop,3,5-8"), all by default. Names are those of the 2021
             pipeline, `hidden_states[i]`, the module that today's platform hooks, or "before_final_norm".
@@ -130,6 +174,7 @@ def score(
 
     Raises:
         JaxscoreError: for any input that cannot be scored; the message says what to change.
+        ModelError: for a foreign model that fails or gives no features; says on which context.
     """
     given = {
         name: str(value) if isinstance(value, Path) else value
@@ -147,11 +192,17 @@ def score(
     check_batch_size(batch_size)
     published = benchmark if isinstance(benchmark, Card) else load_benchmark(benchmark)
     options.check(published)
+    foreign = None if isinstance(model, str | Path | LanguageModel | StaticModel) else Foreign.of(model)
+    if foreign is not None:
+        foreign.check(given)
     place = None if out is None else open_place(out)
     if place is not None:
         check_writable(place)
     opened = Opened.open(published, options, hooks, offline=offline, reporter=reporter)
-    if isinstance(model, str | Path):
+    request = None
+    if foreign is not None:
+        model, request = opened.read_by(foreign, reporter)
+    elif isinstance(model, str | Path):
         with reporter.phase("download"):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
     opened.check(model, dtype)
@@ -163,7 +214,7 @@ def score(
     if found.problem:
         reporter.note(f"{found.problem}: it is computed again.")
     with reporter.phase("read data"):
-        request = opened.request(model)
+        request = request or opened.request(model)
     layers = opened.layers(model) if request.pooling else []
     read = activations(model, request, layers, batch_size=batch_size, tensor=tensor, reporter=reporter)
     asked = {"model": model.name, "benchmark": published.identifier} | given

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from jaxscore.models.foreign import Foreign, ForeignModel
 from jaxscore.models.language_model import LanguageModel, load_model
 from jaxscore.models.static import StaticModel
 
-__all__ = ["LanguageModel", "StaticModel", "load_model"]
+__all__ = ["Foreign", "ForeignModel", "LanguageModel", "StaticModel", "load_model"]

@@ -24,8 +24,11 @@ from jaxscore.regression.scores import check_scores
 from jaxscore.regression.splits import Fold, check_folds, make_folds
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
     from jax.sharding import Mesh
+
+    Labelled = xr.DataArray | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,37 @@ class CrossValidation:
         """How many neuroids lack a score in some layer and fold."""
         return int(np.logical_or.reduce([np.isnan(values).any((0, 1)) for values in self.scores.values()]).sum())
 
-    def dataset(self) -> xr.Dataset:
-        """Scores, alphas and weights as an xarray Dataset, with the coordinates that X and Y came with."""
-        return self.labels.dataset(self)
+    def to_dataset(self) -> xr.Dataset:
+        """Scores, alphas and weights as an xarray Dataset, with the coordinates that X and Y came with.
+
+        Returns:
+            Each score ("pearson", "r2", ...; units "1") and alpha [layer, fold, neuroid], weight [layer, fold, neuroid,
+            space], pooled_r2 [layer, neuroid]; path and condition, how each layer was solved.
+        """
+        found = self.labels.dataset(self)
+        for name in set(found.data_vars) - {"alpha", "weight"}:
+            found[name].attrs |= {"long_name": f"{name} on held-out stimuli", "units": "1"}
+        return found
+
+    def to_frame(self) -> pd.DataFrame:
+        """A tidy table: a row for each layer, fold and neuroid; plain columns, text as "string".
+
+        Returns:
+            layer, fold, neuroid (numbers, or the names that X and Y came with) and their other coordinates; a column
+            for each score, alpha, and weight_0, weight_1, ... of the feature spaces; pooled_r2 is that of all folds.
+        """
+        data = self.to_dataset()
+        if "weight" in data:
+            spaces = {f"weight_{k}": data["weight"].isel(space=k) for k in range(data.sizes["space"])}
+            data = data.drop_vars("weight").assign(spaces)
+        layer, neuroid = self.labels.names
+        frame = data.to_dataframe(dim_order=[layer, "fold", neuroid]).reset_index()
+        return frame.astype({name: "string" for name in frame if frame[name].dtype.kind == "O"})
 
 
 def cross_validate(
-    X: Float[np.ndarray, "layer stimulus feature"] | Sequence[Float[np.ndarray, "stimulus _"]] | xr.DataArray,
-    Y: Float[np.ndarray, "stimulus neuroid"] | xr.DataArray,
+    X: Float[np.ndarray, "layer stimulus feature"] | Sequence[Float[np.ndarray, "stimulus _"]] | Labelled,
+    Y: Float[np.ndarray, "stimulus neuroid"] | Labelled,
     folds: Sequence[Fold] | str | int | object = 5,
     solver: Solver | str | None = None,
     *,
@@ -97,8 +123,9 @@ def cross_validate(
     each fold; alphas and weights are chosen, and principal components fitted, inside the training stimuli of each fold.
 
     Args:
-        X: features of every layer; layers may differ in width.
-        Y: responses; those of a neuroid that are NaN are left out for that neuroid alone.
+        X: features of every layer; layers may differ in width. A data frame is one layer.
+        Y: responses; those of a neuroid that are NaN are left out for that neuroid alone. The columns of a data frame
+            are neuroids.
         folds: a scheme's name, a number of contiguous folds, a splitter of scikit-learn, or (train, test) index pairs.
         solver: OLS(), Ridge(...), RidgeCV(...), BandedRidgeCV(...), PLS(...), or "ols", "ridge:ALPHA"; by default OLS.
         scores: of "pearson", "pearson-eps", "spearman", "r2".
@@ -132,7 +159,8 @@ def cross_validate(
     dtype = getattr(dtype, "__name__", dtype)
     if dtype not in DTYPES:
         raise JaxscoreError(f"Unknown dtype {dtype!r} of the products", f"Choose from: {', '.join(DTYPES)}.")
-    X, Y, axes = Labels.take(X, Y)
+    X = [X] if hasattr(X, "columns") else X
+    X, Y, axes = Labels.take(X, _named(Y) if hasattr(Y, "columns") else Y)
     X = check_features(X, Y)
     Y = check_responses(Y)
     folds = make_folds(folds, len(Y), groups=groups, labels=labels, values=values, overlap=overlap)
@@ -203,6 +231,18 @@ def cross_validate(
         weights=weights,
         diagnoses=[Diagnosis.together(own) for own in zip(*diagnoses, strict=True)],
         labels=axes,
+    )
+
+
+def _named(Y: pd.DataFrame) -> xr.DataArray:
+    """A data frame of responses, its columns' names as coordinates of the neuroids."""
+    import xarray as xr
+
+    levels = range(Y.columns.nlevels)
+    names = ["neuroid"] if len(levels) == 1 else [name or f"level_{k}" for k, name in enumerate(Y.columns.names)]
+    values = [np.array(Y.columns.get_level_values(k).tolist()) for k in levels]
+    return xr.DataArray(
+        Y.to_numpy(), {name: ("neuroid", v) for name, v in zip(names, values, strict=True)}, ("stimulus", "neuroid")
     )
 
 

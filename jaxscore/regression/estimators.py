@@ -16,7 +16,7 @@ from jaxscore.regression.operators import Matrix
 from jaxscore.regression.pls import response_kernel
 from jaxscore.regression.search import PLSSearch, RidgeSearch, WeightSearch
 from jaxscore.regression.solver import Solver
-from jaxscore.regression.splits import PROTOCOLS, SCHEMES, Fold, nested
+from jaxscore.regression.splits import PROTOCOLS, SCHEMES, Fold, make_folds, nested
 
 ALPHAS = tuple(10.0**k for k in range(-3, 4))
 """The grid of today's platform: logspace(-3, 3, 7)."""
@@ -63,6 +63,8 @@ class Ridge(Solver):
 
     def fixed(self) -> operators.Solver:
         """See Solver."""
+        if np.ndim(self.alpha):
+            raise JaxscoreError(f"alpha is {self.alpha!r:.80}, expected one number > 0", f"RidgeCV({self.alpha!r:.40})")
         return operators.Solver(*check_alphas([self.alpha]))
 
 
@@ -72,7 +74,9 @@ class RidgeCV(Solver):
     Args:
         alphas: the grid.
         select: "loo" (exact leave-one-out), "gcv" (generalised cross-validation), or inner folds: a scheme's name, a
-            number of contiguous folds, a splitter of scikit-learn.
+            number of contiguous folds, a splitter of scikit-learn. Those that keep groups whole take them from
+            `fit(X, y, groups)`: `params={"groups": groups}` in `cross_val_score`; in a pipeline there, metadata routing
+            and `set_fit_request(groups=True)`.
         per_neuroid: an alpha for each neuroid, or one for all by the error summed over them.
         components: as for OLS; those of all training stimuli, also where some are left out to choose.
     """
@@ -158,20 +162,21 @@ def optional(components: int | None) -> int | None:
 def check_choice(alphas: Sequence[float], select: Any, folds: Sequence[Fold], groups: np.ndarray | None) -> None:
     """Refuse a grid or inner folds that cannot be used in these outer folds."""
     check_alphas(alphas)
-    if not (isinstance(select, str) and select in ("loo", "gcv")):
-        for train, test in folds:
-            inner_folds(select, np.sort(train), test, groups)
-
-
-def inner_folds(select: Any, train: np.ndarray, held: np.ndarray, groups: np.ndarray | None) -> list:
-    """Inner folds of a training set, as positions in it."""
     known = ("loo", "gcv", *SCHEMES, *PROTOCOLS)
     if isinstance(select, str) and select not in known:
         raise JaxscoreError(
             f"Unknown choice {select!r} of alpha. {did_you_mean(select, known)}".strip(),
             f"Choose from: {', '.join(known)}; or pass a number of folds or a scikit-learn splitter.",
         )
-    (folds,) = nested([(train, held if len(held) else train)], select, groups=groups)
+    if folds and not (isinstance(select, str) and select in ("loo", "gcv")):
+        nested(folds, select, groups=groups)
+
+
+def inner_folds(select: Any, train: np.ndarray, held: np.ndarray, groups: np.ndarray | None) -> list[Fold]:
+    """Inner folds of a training set, as positions in it."""
+    if not len(held):  # `fit` trains on all stimuli: there is no outer fold to name in errors
+        return make_folds(select, len(train), groups=groups, smallest=1)
+    (folds,) = nested([(train, held)], select, groups=groups)
     return [(np.searchsorted(train, a), np.searchsorted(train, b)) for a, b in folds]
 
 

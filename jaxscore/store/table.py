@@ -1,4 +1,4 @@
-"""All results as one tidy table, a row for each result and layer: read from the records (JSON) alone."""
+"""Results as tidy tables: all of them from the records (JSON) alone, or one with its subjects and neuroids."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from jaxscore.errors import StoreError, TemporaryStoreError
+from jaxscore.errors import JaxscoreError, StoreError, TemporaryStoreError, did_you_mean
 from jaxscore.store.places import Folder, Place, open_place
 from jaxscore.store.records import SCHEMA, Found, Paths, examine
 from jaxscore.store.rows import COLUMNS, Row, rows_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Where = str | Path | Sequence[str | Path]
 
 RECORD = re.compile(r"\.([0-9a-f]{16})\.json$")
 THREADS = 16  # reading is waiting, for a network file system or S3
+LEVELS = ("layer", "subject", "neuroid", "fold")
+SHARED = ["model", "benchmark", "layer", "layer_index", "depth", "chosen"]
+"""Columns that tables of all levels have."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,68 @@ def read_results(where: Where, *, chosen: bool = False, check: bool = False) -> 
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(lambda item: item.rows(chosen=chosen, check=check), unique.values()))
     rows = [row for each in found if not isinstance(each, str) for row in each]
+    return Results(_table(rows), tuple(each for each in found if isinstance(each, str)))
+
+
+def frame_of(record: dict[str, Any], data: xr.Dataset, paths: Paths | None, level: str) -> pd.DataFrame:
+    """One result as a tidy table: see `Score.to_frame`.
+
+    Args:
+        record: of the result.
+        data: see `Score.to_dataset`.
+        paths: where it lies, if anywhere.
+        level: what a row is.
+
+    Raises:
+        JaxscoreError: for an unknown level.
+    """
+    if level not in LEVELS:
+        near = did_you_mean(level, LEVELS) if isinstance(level, str) else ""
+        raise JaxscoreError(f"Unknown level {level!r} of a table. {near}".strip(), f"Choose from: {', '.join(LEVELS)}.")
+    place = {"key": paths.stem.rpartition(".")[2], "record": str(paths.record)} if paths else {}
+    layers = _table([row | place for row in rows_of(record)])
+    if level == "layer":
+        return layers
+    along = {"layer": layers[SHARED]}
+    if level == "subject":
+        return _long(data["subject_score"].rename("score"), along | {"each_subject": _columns(data, "each_subject")})
+    neuroids = _columns(data, "neuroid").assign(ceiling=data["neuroid_ceiling"].values)
+    r = data["r"].astype("float64")
+    if level == "neuroid":
+        r = r.mean("fold").mean("part")
+    found = _long(
+        r,
+        along
+        | {
+            "part": _columns(data, "part"),
+            "fold": pd.DataFrame({"fold": range(data.sizes["fold"])}),
+            "neuroid": neuroids,
+        },
+    )
+    return found.assign(score=found["r"] / found["ceiling"])
+
+
+def _columns(data: xr.Dataset, dim: str) -> pd.DataFrame:
+    """Coordinates along a dimension, in columns whose names are not those of others."""
+    taken = {*SHARED, "part", "fold", "ceiling", "r", "score"} - {dim}
+    named = {str(name): c.values for name, c in data.coords.items() if c.dims == (dim,)}
+    named = {f"{dim}_{name}" if name in taken else name.removeprefix("each_"): v for name, v in named.items()}
+    frame = pd.DataFrame(named)
+    return frame.astype({name: "string" for name, v in named.items() if v.dtype.kind in "OU"})
+
+
+def _long(values: xr.DataArray, along: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each value, beside the columns of its place along each dimension."""
+    places = np.unravel_index(np.arange(values.size), values.shape)
+    columns = [along[dim].take(at).reset_index(drop=True) for dim, at in zip(values.dims, places, strict=True)]
+    return pd.concat([*columns, pd.Series(values.values.ravel(), name=values.name)], axis=1)
+
+
+def _table(rows: list[Row]) -> pd.DataFrame:
+    """Rows under the columns of `COLUMNS`."""
     table = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
     table["created"] = pd.to_datetime(table["created"], utc=True)
-    return Results(table.astype(COLUMNS), tuple(each for each in found if isinstance(each, str)))
+    return table.astype(COLUMNS)
 
 
 @dataclass(frozen=True)

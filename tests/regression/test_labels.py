@@ -92,7 +92,7 @@ def test_a_multi_index_names_the_axes_by_its_levels():
     Y = voxels().set_index(presentation=["stimulus_id", "story"], neuroid=["neuroid_id", "subject"])
     found = cross_validate(features(), Y, FOLDS, dtype="float64")
     np.testing.assert_array_equal(found.r, plain())
-    dataset = found.dataset()
+    dataset = found.to_dataset()
     assert list(dataset["subject"].values) == list("aabbcc")
     assert list(dataset["neuroid_id"].values) == [f"v{i}" for i in range(6)]
 
@@ -142,7 +142,7 @@ def test_dimensions_that_are_too_few_or_too_many(dims):
 
 def test_a_dataset_carries_the_coordinates():
     found = cross_validate(features(), voxels(), FOLDS, RidgeCV([1.0, 1e3]), scores=SCORES)
-    dataset = found.dataset()
+    dataset = found.to_dataset()
     assert dict(dataset.sizes) == {"layer": 3, "fold": 5, "neuroid": 6}
     for name in SCORES:
         variable = dataset[name.replace("-", "_")]
@@ -161,7 +161,7 @@ def test_a_dataset_carries_the_coordinates():
 
 def test_plain_arrays_give_a_dataset_without_coordinates_of_their_own():
     found = cross_validate([gaussian(20), gaussian(70)], responses(gaussian(9)), FOLDS, OLS())
-    dataset = found.dataset()
+    dataset = found.to_dataset()
     assert set(dataset.coords) == {"path", "condition"}
     assert list(dataset["path"].values) == ["complement", "dual"]
     np.testing.assert_array_equal(dataset["condition"].values, [d.condition for d in found.diagnoses])
@@ -171,14 +171,14 @@ def test_plain_arrays_give_a_dataset_without_coordinates_of_their_own():
 def test_dimensions_keep_their_own_names():
     X = features().rename(layer="block", presentation="sentence")
     Y = voxels().rename(neuroid="voxel", presentation="sentence")
-    dataset = cross_validate(X, Y, FOLDS).dataset()
+    dataset = cross_validate(X, Y, FOLDS).to_dataset()
     assert dataset["pearson"].dims == ("block", "fold", "voxel")
     assert list(dataset["block"].values) == ["drop", "h.0", "h.1"]
 
 
 def test_a_dataset_is_written_and_read(tmp_path):
     Y = voxels().assign_coords(neuroid=pd.RangeIndex(6))
-    dataset = cross_validate(features(), Y, FOLDS, scores=("pearson", "r2")).dataset()
+    dataset = cross_validate(features(), Y, FOLDS, scores=("pearson", "r2")).to_dataset()
     dataset.to_netcdf(tmp_path / "found.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "found.nc", engine="h5netcdf") as read:
         xr.testing.assert_equal(read.load(), dataset)
