@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from jaxscore import __version__
+from jaxscore.cli.compilation import keep_compilations
 from jaxscore.errors import JaxscoreError, did_you_mean
 from jaxscore.plugin.wire import SURPRISAL, pack_error, read_arrays, write_arrays
 
@@ -125,6 +126,7 @@ def _send(answers: IO[bytes], answer: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve this process's standard input."""
+    keep_compilations()
     folder = Path(sys.argv[1])
     # the answers go where standard output went; what prints, in whatever language, goes to standard error
     answers = os.fdopen(os.dup(1), "wb")

@@ -157,12 +157,18 @@ def _few_shapes(windows: Sequence[Window], parts: int, limit: int) -> list[Windo
     Nothing that is pooled sees the tokens that are added to its right; slots that are added pool the first token.
     """
     longest = max(len(window.tokens) for window in windows)
-    length = min(max(64, _power(longest)), limit)
+    length = min(_round(longest), limit)
     texts = [np.pad(window.tokens, (0, length - len(window.tokens)), mode="edge") for window in windows]
-    slots = max(length // 4, _power(parts))
+    slots = _power(max(16, parts))
     first, *others = (window.slots for window in windows)
     more = tuple(Slot(number, 0, 0) for number in range(parts, slots))
     return [Window(text, own) for text, own in zip(texts, [first + more, *others], strict=True)]
+
+
+def _round(tokens: int) -> int:
+    """The least of 16, 32, 64, 96, 128, 192, ... that is not smaller: each is compiled once, and costs its padding."""
+    above = max(16, _power(tokens))
+    return 3 * above // 4 if above > 64 and tokens <= 3 * above // 4 else above
 
 
 def _power(number: int) -> int:

@@ -109,7 +109,7 @@ def test_texts_of_many_lengths_share_their_programs(tiny):
     before = passes._PLAIN._cache_size()
     for count in range(1, 30):
         reader.digest(WORDS[: count % 14 + 1] * 2, ["1"])
-    assert passes._PLAIN._cache_size() - before <= 4
+    assert passes._PLAIN._cache_size() - before <= 8
 
 
 def test_the_window_is_that_of_the_tokenizer(tmp_path):
