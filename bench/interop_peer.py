@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ SHAPE = (384, 768, 12_155)  # presentations, features, neuroids of a metric
 
 def main(folder: Path) -> None:
     quick = json.loads((folder / "settings.json").read_text())["quick"]
+    import_module("brainscore_language.data.futrell2018")  # later, it would replace what is registered here
     for name, identifier in IDENTIFIERS.items():
         data_registry[identifier] = register(folder, name, identifier)
     rows, differences = [], {}
@@ -231,6 +233,11 @@ def metrics(quick: bool, differences: dict) -> list[dict]:
             assert a.attrs["raw"].dims == b.attrs["raw"].dims, (a.attrs["raw"].dims, b.attrs["raw"].dims)
             raw = per_split(a), per_split(b)
             differences[f"{metric} {scheme}"] = max(float(np.max(np.abs(raw[0] - raw[1]))), abs(float(a) - float(b)))
+    square = assemblies(60, 12, 12, seed=3)  # theirs has the coefficients of no other, and its dimensions interchanged
+    for metric in ("linear", "ridge"):
+        loaded = [load_metric(f"{ours}{metric}_pearsonr", store_regression_weights=True) for ours in ("", "jaxscore_")]
+        a, b = (each(*square).attrs["raw_regression_coef"].values for each in loaded)
+        differences[f"{metric} weights"] = float(np.max(np.abs(a.swapaxes(1, 2) - b)))
     shape = (120, 96, 2000) if quick else SHAPE
     turns = 3 if quick else 1  # of minutes
     rows = [speed(*assemblies(*shape, seed=2), "linear_pearsonr", differences, "interop_speedup_metric", turns)]

@@ -23,6 +23,7 @@ APPLY = {
         "TestMetric::test_identical_source_target",
         "TestMetric::test_offset_source_target",
         "TestMetric::test_mismatched_source_target",
+        "TestMetric::test_weights_stored",
     ],
     "tests/test_model_helpers/test_preprocessing.py": ["test_prepare_context"],
     "tests/test_model_helpers/test_huggingface.py": [

@@ -135,8 +135,9 @@ def score(
             loaded model (whose own `seed`, `untrained` and `dtype` then hold). Or a foreign one, called once for each
             context: a function from a list of texts to [stimulus, feature] (NumPy, torch, lists, ...; a dict of them,
             by layer; for reading times a number for each text); an object with `digest_text`, such as an
-            ArtificialSubject of today's platform; or one with `look_at`, a BrainModel of the 2021 pipeline. Its
-            features name the result: it is called in every run, and nothing is regressed where they were scored
+            ArtificialSubject of today's platform; or one with `look_at`, a BrainModel of the 2021 pipeline (for
+            reading times one that knows that task). Of the regions that an object records, the language system counts.
+            Its features name the result: it is called in every run, and nothing is regressed where they were scored
             before. Options on how texts are read (`pooling`, `protocol`, `bos`, `dtype`, ...) are refused for it;
             `context` holds.
         benchmark: an identifier, the path of a card, or a card.

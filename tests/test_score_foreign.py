@@ -272,14 +272,35 @@ def test_surprisal(surprisal):
     assert "6 words have no surprisal" in str(bits)
     same(bits, jaxscore.score(lambda texts: np.where([[i == 0] for i, _ in enumerate(texts)], np.nan,
                                                      lengths(texts)[:, :1]), surprisal))  # fmt: skip
-    with pytest.raises(ModelError, match="look_at alone, which gives no surprisal"):
-        jaxscore.score(BrainModel(), surprisal)
     with pytest.raises(ModelError, match="gave 2 numbers for each stimulus"):
         jaxscore.score(lengths, surprisal)
     with pytest.raises(ModelError, match=r"gave layers \(a\) where surprisal is scored"):
         jaxscore.score(lambda texts: {"a": lengths(texts)}, surprisal)
     with pytest.raises(ModelError, match="gave 5 of 5 values that are NaN or infinite"):
         jaxscore.score(lambda texts: np.full(len(texts), np.inf), surprisal)
+
+
+def test_reading_times_of_what_looks(surprisal):
+    model = subjects.BrainModel("mini")
+    found = jaxscore.score(model, surprisal, out=None)
+    same(found, jaxscore.score("mini", surprisal, out=None))
+    assert found.to_frame()[["layer_index", "depth"]].isna().all(axis=None)
+    with pytest.raises(ModelError, match="look_at without the task 'reading_times', and so gives no surprisal"):
+        jaxscore.score(BrainModel(), surprisal)
+    with pytest.raises(ModelError, match=r"cannot start the task 'reading_times': ModelError: .* predicts nothing"):
+        jaxscore.score(subjects.BrainModel("sentence-length"), surprisal)
+    model.start_task("next_word")  # recording takes its place
+    assert jaxscore.score(model, BENCHMARK, out=None).layers["layer"].values.tolist() == ["encoder.h.3"]
+
+
+def test_the_depth_is_that_among_all_layers_given(score):
+    def model(texts):
+        return {name: lengths(texts) ** power for power, name in enumerate(["a", "before_b", "c"], 1)}
+
+    some, everything = score(model, layers="before_b,c").to_frame(), score(model).to_frame()
+    assert everything["layer_index"].tolist() == [0, 1, 2]
+    assert some["layer_index"].tolist() == [1, 2]
+    assert some["depth"].tolist() == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(

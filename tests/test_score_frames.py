@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import jaxscore
-from jaxscore.errors import JaxscoreError
+from jaxscore.errors import DataError, JaxscoreError
 from jaxscore.regression import BandedRidgeCV, RidgeCV, cross_validate
 from jaxscore.scoring import reopen
 from jaxscore.store.rows import COLUMNS
@@ -244,3 +244,15 @@ def test_data_frames_are_a_layer_and_named_neuroids():
     frame.columns = pd.MultiIndex.from_tuples([("s1", 0), ("s1", 1), ("s2", 0)], names=["subject", None])
     table = cross_validate([X[0]], frame, 4).to_frame()
     assert table.groupby(["subject", "level_1"]).size().to_dict() == {("s1", 0): 4, ("s1", 1): 4, ("s2", 0): 4}
+
+
+def test_data_frames_with_the_same_rows_in_another_order():
+    X, Y = arrays(labelled=False)
+    names = [f"s{i}" for i in range(40)]
+    features, responses = pd.DataFrame(X[0], names), pd.DataFrame(Y, names)
+    expected = cross_validate(features, responses, 4).r
+    for layers in (features, [X[0], features]):
+        with pytest.raises(DataError, match="in another order: row 0 is 's0' and 's39'\nPut them in one order"):
+            cross_validate(layers, responses[::-1], 4)
+    np.testing.assert_array_equal(cross_validate(features, responses[::-1].loc[features.index], 4).r, expected)
+    np.testing.assert_array_equal(cross_validate(features.reset_index(drop=True), responses, 4).r, expected)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jaxscore.extract.activations import Request
 
 TARGET = "language_system"
+READING_TIMES = "reading_times"
 IDLE = {
     "pooling": None, "protocol": None, "window": None, "stride": None, "bidirectional": None, "bos": "auto", "seed": 0,
     "untrained": False, "dtype": "float32", "batch_size": None, "tensor": None,
@@ -184,18 +185,25 @@ class Foreign:
             return lambda context: self.model(list(context.texts))
         if self.kind == "look_at":
             if surprisal:
-                raise ModelError(
-                    f"{self.name} has look_at alone, which gives no surprisal",
-                    "Give a function from texts to bits, or an object with digest_text.",
-                )
-            if record := getattr(self.model, "start_recording", None):
+                self._start_reading()
+            elif record := getattr(self.model, "start_recording", None):
                 start(lambda: record(TARGET, **_bins(record)))
             return lambda context: self.model.look_at(context.stimulus_set())
-        if surprisal:
-            start(lambda: self.model.start_behavioral_task("reading_times"))
-        else:
-            start(lambda: self.model.start_neural_recording(TARGET, recording))
+        if surprisal and (do := getattr(self.model, "start_behavioral_task", None)):
+            start(lambda: do(READING_TIMES))
+        elif not surprisal and (record := getattr(self.model, "start_neural_recording", None)):
+            start(lambda: record(TARGET, recording))
         return lambda context: self.model.digest_text(list(context.texts))
+
+    def _start_reading(self) -> None:
+        """Have an object with `look_at` give reading times; ModelError if it knows no such task."""
+        task, known = getattr(self.model, "start_task", None), getattr(self.model, "Task", None)
+        if not callable(task) or (known is not None and not hasattr(known, READING_TIMES)):
+            raise ModelError(
+                f"{self.name} has look_at without the task {READING_TIMES!r}, and so gives no surprisal",
+                "Give a function from texts to bits, or an object with digest_text.",
+            )
+        _guarded(f"{self.name} cannot start the task {READING_TIMES!r}", task, READING_TIMES)
 
 
 @dataclass(frozen=True)
@@ -237,7 +245,7 @@ class _Context:
                 f"gave a {type(answer).__name__} with {dims}, expected an assembly of presentation and neuroid",
                 'Give an xarray.DataArray with dims ("presentation", "neuroid").',
             )
-        if "presentation" in getattr(answer, "dims", ()) and not isinstance(answer, Mapping):
+        if _presented(answer):
             answer = self._split(answer)
         if surprisal:
             if isinstance(answer, Mapping):
@@ -251,12 +259,10 @@ class _Context:
 
     def _split(self, assembly: xr.DataArray) -> Any:
         """Values of an assembly in the order [presentation, neuroid], by its layers if it names any."""
-        self._in_order(assembly)
-        if assembly.sizes.get("time_bin") == 1:
-            assembly = assembly.isel(time_bin=0)
-        assembly = assembly.transpose("presentation", ...)
-        values = np.asarray(assembly.values)
-        if values.ndim != 2 or "layer" not in assembly.coords:
+        if self.by.kind != "function":
+            assembly = _of_target(assembly)
+        values = self._values(assembly)
+        if values.ndim != 2 or "layer" not in assembly.coords or "presentation" in assembly["layer"].dims:
             return values
         labels = np.broadcast_to(assembly["layer"].values, values.shape[1]).astype(str)
         found = {name: np.flatnonzero(labels == name) for name in dict.fromkeys(labels.tolist())}
@@ -267,6 +273,13 @@ class _Context:
                 if np.array_equal(values[:, own], values[:, own[first[same]]], equal_nan=True):
                     found[name] = own[np.sort(first)]
         return {name: values[:, own] for name, own in found.items()}
+
+    def _values(self, assembly: xr.DataArray) -> np.ndarray:
+        """Values of an assembly, presentations first, without a time that stands still."""
+        self._in_order(assembly)
+        if assembly.sizes.get("time_bin") == 1:
+            assembly = assembly.isel(time_bin=0)
+        return np.asarray(assembly.transpose("presentation", ...).values)
 
     def _in_order(self, assembly: xr.DataArray) -> None:
         """Whether the presentations are the stimuli, as far as the answer says what they are."""
@@ -288,7 +301,9 @@ class _Context:
         """A finite matrix with a row for each stimulus, float32 or float64."""
         hint = BITS if surprisal else MATRIX
         try:
-            found = _array(value)
+            found = self._values(value) if _presented(value) else _array(value)
+        except ModelError:
+            raise
         except Exception as error:
             raise self.error(f"gave a {type(value).__name__} that is no array{_in(layer)}: {error}", hint) from error
         if not np.can_cast(found.dtype, np.float64, "same_kind"):
@@ -308,6 +323,19 @@ class _Context:
         if bad:
             raise self.error(f"gave {bad} of {found.size} values that are NaN or infinite{_in(layer)}", hint)
         return found
+
+
+def _presented(value: Any) -> bool:
+    """Whether a value is an assembly, in plain xarray or of another package."""
+    return "presentation" in getattr(value, "dims", ()) and not isinstance(value, Mapping)
+
+
+def _of_target(assembly: xr.DataArray) -> xr.DataArray:
+    """The neuroids of the language system, where other regions were recorded before and still are."""
+    if "region" not in assembly.coords or len(dims := assembly["region"].dims) != 1:
+        return assembly
+    own = [str(name).partition(".")[0] == TARGET for name in assembly["region"].values.tolist()]  # "target.number"
+    return assembly.isel({dims[0]: np.flatnonzero(own)}) if any(own) and not all(own) else assembly
 
 
 def _array(value: Any) -> np.ndarray:

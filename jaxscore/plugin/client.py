@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,17 +41,16 @@ def client() -> Client:
         from jaxscore.plugin.installing import installed_python
 
         python = installed_python()
-    return _client(python, os.getpid())
+    return _client(python)
 
 
 @cache
-def _client(python: str, process: int) -> Client:
-    # by process: a fork must not write into its parent's pipe
+def _client(python: str) -> Client:
     return Client(python)
 
 
 class Client:
-    """One worker, started at the first question and again after it died.
+    """One worker, started at the first question and again after it died; after a fork the child starts its own.
 
     Args:
         python: interpreter of an environment with all of jaxscore.
@@ -58,11 +58,23 @@ class Client:
 
     def __init__(self, python: str | Path) -> None:
         self.python = os.fspath(python)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._owner = os.getpid()
         self._lock = Lock()
         self._process: subprocess.Popen | None = None
         self._folder: Path | None = None
         self._said = bytearray()
         self._listener: Thread | None = None
+
+    def _leave_to_parent(self) -> None:
+        """In the child of a fork: the worker, its files and the lock are those of the parent."""
+        if self._owner != os.getpid():
+            if self._process is not None:
+                self._process.returncode = 0  # nothing to wait for here
+                atexit.unregister(self.close)
+            self._clear()
 
     def ask(
         self, method: str, arrays: Mapping[str, np.ndarray] | None = None, **values: Any
@@ -80,6 +92,7 @@ class Client:
         Raises:
             JaxscoreError: what the worker raised, of the same class; or that it did not start, or died.
         """
+        self._leave_to_parent()
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._end()
@@ -96,6 +109,7 @@ class Client:
 
     def close(self) -> None:
         """End the worker and remove its files; the next question starts another."""
+        self._leave_to_parent()
         with self._lock:
             self._end()
 
@@ -106,6 +120,8 @@ class Client:
         surroundings = {name: value for name, value in os.environ.items() if name not in FOREIGN}
         # -E and -P: no module of this environment or of the current folder; -I would hide a user's own packages too
         command = [self.python, "-E", "-P", "-m", "jaxscore.plugin.worker", str(self._folder)]
+        if os.environ.get("PYTHONNOUSERSITE"):  # -E would hide it
+            command.insert(1, "-s")
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
             # a session of its own: Ctrl-C comes here first, and here the worker is ended
@@ -138,17 +154,26 @@ class Client:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = b""
-        if line.endswith(b"\n"):
+        if not line.endswith(b"\n"):
+            raise self._death(started=question is not None)
+        try:
             return json.loads(line)
-        raise self._death(started=question is not None)
+        except ValueError:
+            raise JaxscoreError(
+                f"{self.python} says {line.decode(errors='replace').strip()!r:.80}, expected the answer of a worker",
+                "Name the interpreter itself, not a script around it that prints.",
+            ) from None
 
     def _death(self, *, started: bool) -> JaxscoreError:
         code = self._process.wait()
         self._listener.join(timeout=5)
         said = self._said.decode(errors="replace").strip().splitlines()
-        if "No module named jaxscore" in (text := "\n".join(said).replace("'", "")) or "named jaxscore" in text:
+        missing = re.search(r"No module named '?([\w.]+)", "\n".join(said))
+        if missing and not started:
+            what = "" if missing[1].startswith("jaxscore") else f"no {missing[1]}, so no whole "
             return JaxscoreError(
-                f"{self.python} has no jaxscore {__version__}", f"{self.python} -m pip install jaxscore=={__version__}"
+                f"{self.python} has {what or 'no '}jaxscore {__version__}",
+                f"{self.python} -m pip install jaxscore=={__version__}",
             )
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         what = "died while it computed" if started else "did not start"
@@ -174,7 +199,13 @@ class Client:
 
 def _listen(pipe: Any, said: bytearray) -> None:
     """Pass on what the worker says (progress, warnings) and keep its end."""
-    while chunk := pipe.read1(4096):
+    while True:
+        try:  # not through the pipe's buffer: its lock would be held, for closing it and for a fork
+            chunk = os.read(pipe.fileno(), 4096)
+        except (OSError, ValueError):  # closed
+            return
+        if not chunk:
+            return
         said += chunk
         del said[:-16384]
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jaxscore import __version__
 from jaxscore.errors import JaxscoreError, did_you_mean
+from jaxscore.plugin.remote import placed
 from jaxscore.registry import MINI, MODELS
 
 FOLDER, PREFIX, NOTE = "jaxscore", "jaxscore-", "installed.json"
@@ -45,7 +46,7 @@ def installed_python() -> str:
     note = platform_folder() / "models" / FOLDER / NOTE
     try:
         return json.loads(note.read_text(encoding="utf-8"))["python"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise JaxscoreError(
             "Which Python has jaxscore is not known: the plugin is not installed", f"{COMMAND}, or set JAXSCORE_PYTHON."
         ) from None
@@ -66,7 +67,7 @@ def registrations(own: Mapping[str, str]) -> dict[str, str]:
         if name in (MINI, *MODELS):
             raise JaxscoreError(f"jaxscore has a model called {name!r}", f"Choose another name: --model my-{name}=PATH")
     models = {name: name for name in (MINI, *MODELS)} | dict(own)
-    head = '"""Written by `python -m jaxscore.plugin install`; `uninstall` removes it."""\n\n'
+    head = '"""Written by `python -m jaxscore.plugin install`, which replaces it; `uninstall` removes it."""\n\n'
     return {
         "models": f"{head}from brainscore_language import model_registry\nfrom jaxscore.plugin import subject\n\n"
         + "".join(f"model_registry['{PREFIX}{name}'] = lambda: subject({spec!r})\n" for name, spec in models.items()),
@@ -154,14 +155,14 @@ def _swap(pairs: list[tuple[Path, Path]]) -> None:
         raise
     for _, _, kept in done:
         if kept is not None:
-            shutil.rmtree(kept)
+            shutil.rmtree(kept, ignore_errors=True)
 
 
 def _contents(folder: Path) -> list[Path]:
     """The files of a folder of ours; JaxscoreError for a folder that is not, or that holds something else."""
     try:
         files = json.loads((folder / NOTE).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise JaxscoreError(f"{folder} was not written by jaxscore", "Move it away first.") from None
     if others := sorted({path.name for path in folder.iterdir()} - {*files, "__pycache__"}):
         raise JaxscoreError(f"{folder} holds what jaxscore did not write: {', '.join(others)}", "Move it away first.")
@@ -169,10 +170,10 @@ def _contents(folder: Path) -> list[Path]:
 
 
 def parse_models(given: list[str]) -> dict[str, str]:
-    """NAME=PATH of the command line: name -> absolute folder, or what else a model is called.
+    """NAME=PATH of the command line: name -> what a model is called, with an absolute path.
 
     Raises:
-        JaxscoreError: for what has no name or no path, or a name that is given twice.
+        JaxscoreError: for what has no name or no path, a name that is given twice, or a folder that is no checkpoint.
     """
     own: dict[str, str] = {}
     for each in given:
@@ -181,5 +182,9 @@ def parse_models(given: list[str]) -> dict[str, str]:
             raise JaxscoreError(f"--model {each!r} is not NAME=PATH", "--model mine=checkpoints/mine")
         if name in own:
             raise JaxscoreError(f"--model {name} is given twice", did_you_mean(name, own))
-        own[name] = os.path.abspath(spec) if Path(spec).is_dir() else spec
+        own[name] = placed(spec)
+        if own[name] == spec and (spec[0] in "./~" or Path(spec).is_dir()) and not Path(spec, "config.json").is_file():
+            raise JaxscoreError(
+                f"--model {each}: there is no checkpoint in {spec}", "Name a folder with a config.json."
+            )
     return own

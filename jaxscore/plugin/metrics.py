@@ -29,15 +29,15 @@ class _Compared(Metric):
         self._stratified_by = crossvalidation.get("stratification_coord", Split.Defaults.stratification_coord)
         self._coord, self._neuroid_dim = coord, neuroid_dim
 
-    def _ask(self, source: DataAssembly, target: DataAssembly, method: str, **how: str) -> np.ndarray:
-        """The worker's values [split, ...]; neuroids are in the order of the target."""
+    def _ask(self, source: DataAssembly, target: DataAssembly, method: str, **how: Any) -> dict[str, np.ndarray]:
+        """The worker's arrays [split, ...]; neuroids are in the order of the target."""
         (ids, splits, X), (wanted, wanted_splits, Y) = map(self._taken, (source, target))
         rows = pairing((ids, splits), (wanted, wanted_splits), coord=self._coord, split_coord=self._split_coord)
         check_values(X, "first")
         check_values(Y, "second")
         values, parts = self._split.build_splits(target)
         folds = [[part.tolist() for part in fold] for fold in fold_rows(wanted_splits, values.values, parts)]
-        return client().ask(method, {"X": X[rows], "Y": Y}, folds=folds, **how)[1]["r"]
+        return client().ask(method, {"X": X[rows], "Y": Y}, folds=folds, **how)[1]
 
     def _taken(self, assembly: DataAssembly) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Stimuli [presentation], split values [presentation] and values [presentation, neuroid]."""
@@ -64,6 +64,9 @@ class Encoding(_Compared):
         crossvalidation_kwargs: as brain-score's metrics take them.
         stimulus_coord: pairs the presentations.
         neuroid_coord: orders the raw scores.
+        store_regression_weights: fit once more for `attrs["raw_regression_coef"]`, [split, source_neuroid,
+            target_neuroid], and `attrs["raw_regression_intercept"]`. brain-score's own has the coefficients of as many
+            neuroids as features alone, and those with the two dimensions interchanged.
     """
 
     def __init__(
@@ -77,28 +80,40 @@ class Encoding(_Compared):
         regression_kwargs: Mapping[str, Any] | None = None,
         correlation_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        if store_regression_weights:
-            raise JaxscoreError(
-                "jaxscore's regressions have no weights to store: they go from features to scores",
-                f"Use brain-score's own {solver}_pearsonr for the weights.",
-            )
         if regression_kwargs or correlation_kwargs:
             raise JaxscoreError(
                 f"Unknown options {dict(regression_kwargs or {}) | dict(correlation_kwargs or {})}",
                 "Coordinates are set by stimulus_coord= and neuroid_coord=.",
             )
         super().__init__({"train_size": 0.9, "test_size": None, **(crossvalidation_kwargs or {})}, stimulus_coord)
-        self._solver, self._neuroid_coord = solver, neuroid_coord
+        self._solver, self._neuroid_coord, self._stores = solver, neuroid_coord, store_regression_weights
 
     def __call__(self, assembly1: DataAssembly, assembly2: DataAssembly) -> Score:
         """Median over neuroids, mean over splits; `attrs["raw"]` is [split, neuroid], NaN nowhere dropped."""
-        r = self._ask(assembly1, assembly2, "regress", solver=self._solver)
-        order = np.argsort(assembly2[self._neuroid_coord].values, kind="stable")
-        coords = {
-            name: (dims, values[order]) for name, dims, values in walk_coords(assembly2) if dims == (self._neuroid_dim,)
-        }
-        raw = Score(r[:, order], coords={"split": np.arange(len(r)), **coords}, dims=("split", self._neuroid_dim))
+        sources, targets = self._neuroids(assembly1), self._neuroids(assembly2)
+        if self._neuroid_coord not in targets:
+            raise DataError(
+                f"The second assembly has no coordinate {self._neuroid_coord!r} of neuroids, only {sorted(targets)}",
+                f"assembly['{self._neuroid_coord}'] = 'neuroid', [...]",
+            )
+        found = self._ask(assembly1, assembly2, "regress", solver=self._solver, weights=self._stores)
+        order = np.argsort(targets[self._neuroid_coord], kind="stable")
+        split = {"split": np.arange(len(found["r"]))}
+        coords = {name: (self._neuroid_dim, values[order]) for name, values in targets.items()}
+        raw = Score(found["r"][:, order], coords=split | coords, dims=("split", self._neuroid_dim))
+        if self._stores:
+            source, target = f"source_{self._neuroid_dim}", f"target_{self._neuroid_dim}"
+            coords = {f"source_{name}": (source, values) for name, values in sources.items()}
+            own = split | {f"target_{name}": (target, values) for name, values in targets.items()}
+            raw.attrs["raw_regression_coef"] = DataAssembly(
+                found["coef"], coords=own | coords, dims=("split", source, target)
+            )
+            raw.attrs["raw_regression_intercept"] = DataAssembly(found["intercept"], coords=own, dims=("split", target))
         return apply_aggregate(Split.aggregate, apply_aggregate(lambda values: values.median(self._neuroid_dim), raw))
+
+    def _neuroids(self, assembly: DataAssembly) -> dict[str, np.ndarray]:
+        """Coordinates of the neuroids."""
+        return {name: values for name, dims, values in walk_coords(assembly) if dims == (self._neuroid_dim,)}
 
 
 class Resemblance(_Compared):
@@ -123,7 +138,7 @@ class Resemblance(_Compared):
 
     def __call__(self, assembly1: DataAssembly, assembly2: DataAssembly) -> Score:
         """Mean over splits; `attrs["raw"]` is [split]."""
-        r = self._ask(assembly1, assembly2, "resemble", measure=self._measure)
+        r = self._ask(assembly1, assembly2, "resemble", measure=self._measure)["r"]
         return apply_aggregate(Split.aggregate, Score(r, coords={"split": np.arange(len(r))}, dims=("split",)))
 
 

@@ -6,20 +6,30 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxscore.plugin.client import Client, client
 from jaxscore.plugin.wire import SURPRISAL
 from jaxscore.subjects.digest import Digest
 
 
+def placed(model: str | Path) -> str:
+    """A model's name; a path in it is absolute, as the worker may have been started in another folder."""
+    if os.path.isfile(Path(model).expanduser() / "config.json"):
+        return os.path.abspath(Path(model).expanduser())
+    kind, colon, file = str(model).partition(":")
+    return f"{kind}:{os.path.abspath(Path(file).expanduser())}" if colon and file else str(model)
+
+
 class RemoteReader:
     """A model that is opened, and read with, by the worker; see `jaxscore.subjects.digest.Reader`.
 
     Args:
-        model: a short name, a hub id or a checkpoint folder.
+        model: a short name, a hub id, a checkpoint folder, or word vectors (`word2vec:FILE`).
         worker: who reads; by default the worker of this process.
-        **options: of `jaxscore.load_model`: `dtype`, `untrained`, `seed`, `offline`.
+        dtype: of the weights.
+        untrained: draw the weights.
+        seed: of that draw.
+        offline: never use the network.
 
     Attributes:
         name: of the model.
@@ -29,10 +39,18 @@ class RemoteReader:
         JaxscoreError: if there is no such model, or no worker.
     """
 
-    def __init__(self, model: str | Path, *, worker: Client | None = None, **options: Any) -> None:
-        # the worker may have been started in another folder
-        model = os.path.abspath(model) if Path(model).is_dir() else str(model)
-        self._which = {"model": model, "options": json.dumps(options, sort_keys=True)}
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        worker: Client | None = None,
+        dtype: str = "float32",
+        untrained: bool = False,
+        seed: int = 0,
+        offline: bool = False,
+    ) -> None:
+        options = {"dtype": dtype, "untrained": untrained, "seed": seed, "offline": offline}
+        self._which = {"model": placed(model), "options": json.dumps(options, sort_keys=True)}
         self._worker = worker or client()
         found, _ = self._worker.ask("open", **self._which)
         self.name: str = found["name"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from jaxscore import errors
+from jaxscore import __version__, errors
 from jaxscore.errors import DataError, JaxscoreError
 
 SURPRISAL = ""
@@ -49,6 +50,8 @@ def pack_error(error: Exception) -> dict[str, str]:
     if isinstance(error, JaxscoreError):
         return {"kind": type(error).__name__, "error": error.message, "hint": error.hint}
     hint = "This is a defect of jaxscore: its traceback stands above."
+    if isinstance(error, ImportError):
+        hint = f"Install jaxscore with all that it needs: {sys.executable} -m pip install jaxscore=={__version__}"
     return {"kind": "JaxscoreError", "error": f"{type(error).__name__}: {error}", "hint": hint}
 
 

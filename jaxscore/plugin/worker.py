@@ -58,18 +58,25 @@ def digest(
     return {"contexts": found.contexts, "next_words": found.next_words}, arrays
 
 
-def regress(*, X: np.ndarray, Y: np.ndarray, folds: list, solver: str) -> Answer:
+def regress(*, X: np.ndarray, Y: np.ndarray, folds: list, solver: str, weights: bool = False) -> Answer:
     """Predict neuroids from features and correlate, with the norms that brain-score makes 1e-8 longer.
 
     Returns:
-        r [fold, neuroid].
+        r [fold, neuroid]; if `weights` are asked for, the regressions are fitted once more for coef [fold, feature,
+        neuroid] and intercept [fold, neuroid].
     """
     from jaxscore.regression import OLS, RidgeCV, cross_validate
 
     # one alpha for all neuroids, by the mean leave-one-out error
     solver = {"linear": OLS(), "ridge": RidgeCV(select="loo", per_neuroid=False)}[solver]
-    found = cross_validate([X], Y, _pairs(folds), solver, scores=("pearson-eps",), dtype="float64", overlap=True)
-    return {}, {"r": found.scores["pearson-eps"][0]}
+    folds = _pairs(folds)
+    found = cross_validate([X], Y, folds, solver, scores=("pearson-eps",), dtype="float64", overlap=True)
+    arrays = {"r": found.scores["pearson-eps"][0]}
+    if weights:
+        X, Y = X.astype(np.float64), Y.astype(np.float64)
+        learned = [(fit.coef_.T, fit.intercept_) for fit in (solver.fit(X[train], Y[train]) for train, _ in folds)]
+        arrays["coef"], arrays["intercept"] = map(np.stack, zip(*learned, strict=True))
+    return {}, arrays
 
 
 def resemble(*, X: np.ndarray, Y: np.ndarray, folds: list, measure: str) -> Answer:

@@ -125,7 +125,8 @@ def cross_validate(
     Args:
         X: features of every layer; layers may differ in width. A data frame is one layer.
         Y: responses; those of a neuroid that are NaN are left out for that neuroid alone. The columns of a data frame
-            are neuroids.
+            are neuroids. Rows belong together by their place; data frames that name the same ones in another order are
+            refused.
         folds: a scheme's name, a number of contiguous folds, a splitter of scikit-learn, or (train, test) index pairs.
         solver: OLS(), Ridge(...), RidgeCV(...), BandedRidgeCV(...), PLS(...), or "ols", "ridge:ALPHA"; by default OLS.
         scores: of "pearson", "pearson-eps", "spearman", "r2".
@@ -160,6 +161,8 @@ def cross_validate(
     if dtype not in DTYPES:
         raise JaxscoreError(f"Unknown dtype {dtype!r} of the products", f"Choose from: {', '.join(DTYPES)}.")
     X = [X] if hasattr(X, "columns") else X
+    if hasattr(Y, "columns"):
+        _check_rows(X, Y)
     X, Y, axes = Labels.take(X, _named(Y) if hasattr(Y, "columns") else Y)
     X = check_features(X, Y)
     Y = check_responses(Y)
@@ -232,6 +235,23 @@ def cross_validate(
         diagnoses=[Diagnosis.together(own) for own in zip(*diagnoses, strict=True)],
         labels=axes,
     )
+
+
+def _check_rows(X: Sequence, Y: pd.DataFrame) -> None:
+    """Raise DataError for a data frame of features that names the rows of the responses in another order."""
+    import pandas as pd
+
+    for number, layer in enumerate(X):
+        index = layer.index if hasattr(layer, "columns") else None
+        unnamed = index is None or isinstance(index, pd.RangeIndex) or isinstance(Y.index, pd.RangeIndex)
+        if unnamed or len(index) != len(Y) or index.equals(Y.index) or set(index) != set(Y.index):
+            continue
+        place = int(np.flatnonzero(index != Y.index)[0])
+        raise DataError(
+            f"Layer {number} of X and Y have the same rows in another order: row {place} is {index[place]!r} and "
+            f"{Y.index[place]!r}",
+            "Put them in one order: Y.loc[X.index]; or take X.to_numpy() if rows belong together as they stand.",
+        )
 
 
 def _named(Y: pd.DataFrame) -> xr.DataArray:

@@ -108,6 +108,8 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
             GridEdgeWarning: if chosen alphas sit on the edge of the grid.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=DTYPES, ensure_min_samples=2)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y is of type {y.dtype}, expected numbers: one column for each neuroid")
         self.check([], groups)
         self._dtype, self._single = X.dtype, y.ndim == 1
         groups = None if groups is None else np.asarray(groups)

@@ -56,18 +56,21 @@ def rows_of(record: dict[str, Any], *, chosen: bool = False) -> Iterator[Row]:
 def _depth(layer: str, states: list[str]) -> Row:
     """Where a layer stands among the model's hidden states; missing for what is none, such as surprisal."""
     index = states.index(layer) if layer in states else None
-    if layer.startswith("before_"):  # the last state before its norm or projection: as deep as the last one
+    if index is None and states and layer.startswith("before_"):  # its norm or projection: as deep as the last one
         index = len(states)
     depth = None if index is None or len(states) < 2 else min(index / (len(states) - 1), 1.0)
     return {"layer_index": index, "depth": depth}
 
 
 def _states(record: dict[str, Any]) -> list[str]:
-    """Names of the model's hidden states, whether or not they were all asked for."""
+    """Names of the model's hidden states, or of what a foreign model gave, whether or not they were all asked for."""
+    if record["in_force"]["protocol"]["metric"] == "surprisal":
+        return []
     if about := record["model"].get("architecture"):
         family = families().get(about["family"])
         return family.names(about["layers"]) if family else []
-    return [row["layer"] for row in record["result"]["layers"]]  # word vectors and baselines have one
+    scored = [row["layer"] for row in record["result"]["layers"]]
+    return list(record["model"]["reading"].get("layers", scored))  # word vectors and baselines have one
 
 
 def _common(record: dict[str, Any]) -> Row:

@@ -49,10 +49,11 @@ def results(where: Where, *, chosen: bool = False, check: bool = False) -> pd.Da
     """All results below folders, as one tidy table: a row for each result and layer.
 
     Missing values are missing (`step` of a model without steps, `rcond` of ridge); columns and dtypes are always those
-    of `COLUMNS`. `source` is the hub id, "local", "embedded" or "static"; `step` is read from the revision, or from the
-    name of a local folder (step1000, checkpoint-500, global_step1000, iter_0001000). `layer_index` counts the model's
-    hidden states, and `depth` is layer_index / (hidden states - 1). `layers` is what was asked for, missing for all.
-    `score`, `unclipped` and `error` are in units of the ceiling, `seconds` the sum over the phases.
+    of `COLUMNS`. `source` is the hub id, "local", "embedded" or "static", and of a foreign model "function",
+    "digest_text" or "look_at"; `step` is read from the revision, or from the name of a local folder (step1000,
+    checkpoint-500, global_step1000, iter_0001000). `layer_index` counts the model's hidden states, or a foreign model's
+    layers, and `depth` is layer_index / (hidden states - 1). `layers` is what was asked for, missing for all. `score`,
+    `unclipped` and `error` are in units of the ceiling, `seconds` the sum over the phases.
 
     Args:
         where: folders or s3:// urls of results, or of one benchmark's.

@@ -13,15 +13,18 @@ _LAZY = {
     "ArtificialSubject": "jaxscore.subjects.artificial",
     "BrainModel": "jaxscore.subjects.brain_model",
     "StimulusSet": "jaxscore.subjects.stimulus_set",
+    "Subsample": "jaxscore.subjects.extractor",
     "listen_to": "jaxscore.subjects.presenting",
     "read_words": "jaxscore.subjects.presenting",
 }
-__all__ = ["ActivationsExtractor", "ArtificialSubject", "BrainModel", "StimulusSet", "listen_to", "read_words"]
+__all__ = [
+    "ActivationsExtractor", "ArtificialSubject", "BrainModel", "StimulusSet", "Subsample", "listen_to", "read_words",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from jaxscore.subjects.artificial import ArtificialSubject
     from jaxscore.subjects.brain_model import BrainModel
-    from jaxscore.subjects.extractor import ActivationsExtractor
+    from jaxscore.subjects.extractor import ActivationsExtractor, Subsample
     from jaxscore.subjects.presenting import listen_to, read_words
     from jaxscore.subjects.stimulus_set import StimulusSet
 

@@ -86,6 +86,11 @@ class ArtificialSubject:
             self._reader = ModelReader(
                 model, dtype=dtype, untrained=untrained, seed=seed, offline=offline, reporter=reporter
             )
+        if not isinstance(region_layer_mapping, Mapping | None):
+            raise JaxscoreError(
+                f"region_layer_mapping is {region_layer_mapping!r}, expected the layers of each recording target",
+                "Write {'language_system': LAYER}, or leave it out for the last layer.",
+            )
         self._name = identifier or self._reader.name
         self.region_layer_mapping = region_layer_mapping
         self.neural_recordings: list[tuple[str, str]] = []
@@ -118,7 +123,7 @@ class ArtificialSubject:
             JaxscoreError: for an unknown target or type, or a layer that the model does not have; weights are not read.
         """
         regions = self.region_layer_mapping or {}
-        if recording_target not in regions:
+        if not isinstance(recording_target, str) or recording_target not in regions:
             _known("recording target", recording_target, self.RecordingTarget, regions)
         _known("recording type", recording_type, self.RecordingType)
         self._reader.check(self._layers(recording_target))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,8 +72,9 @@ class BrainModel:
         if region_layer_map is None:
             targets = [name for name in vars(self.RecordingTarget).values() if str(name).startswith("language_system")]
             region_layer_map = dict.fromkeys(targets, self.extractor.model.layer_names[-1])
-        if not region_layer_map:
-            raise JaxscoreError("region_layer_map is empty", "Give {'language_system': layer}, or leave it out.")
+        if not isinstance(region_layer_map, Mapping) or not region_layer_map:
+            what = "is empty" if isinstance(region_layer_map, Mapping) else f"is {region_layer_map!r}: no mapping"
+            raise JaxscoreError(f"region_layer_map {what}", "Give {'language_system': layer}, or leave it out.")
         self._regions = {region: list(self.extractor.layers(layers)) for region, layers in region_layer_map.items()}
         self._visual_degrees = visual_degrees
         self._target: str | None = None
@@ -91,7 +92,11 @@ class BrainModel:
         return self._visual_degrees
 
     def __call__(
-        self, stimuli: Stimuli, layers: str | Sequence[str] | None = None, average_sentence: bool = True
+        self,
+        stimuli: Stimuli,
+        layers: str | Sequence[str] | None = None,
+        average_sentence: bool = True,
+        stimuli_identifier: str | Literal[False] | None = None,
     ) -> xr.DataArray:
         """Activations [presentation, neuroid].
 
@@ -99,12 +104,13 @@ class BrainModel:
             stimuli: a stimulus set with the column `sentence`, a list of sentences, or one.
             layers: see `ActivationsExtractor`; None: those of the region that is recorded, all if there is none.
             average_sentence: one presentation a sentence; if not, one a word.
+            stimuli_identifier: see `ActivationsExtractor`.
 
         Raises:
             DataError: for stimuli that are none of these, or hold anything but text with a word in it.
             JaxscoreError: for an unknown layer.
         """
-        return self.extractor(stimuli, self._layers(layers), average_sentence=average_sentence)
+        return self.extractor(stimuli, self._layers(layers), stimuli_identifier, average_sentence)
 
     def from_streams(
         self,
@@ -174,7 +180,7 @@ class BrainModel:
             JaxscoreError: if neither a recording nor a task was started, or for a number of trials under 1.
             DataError: as for a call.
         """
-        if isinstance(number_of_trials, bool) or not isinstance(number_of_trials, int) or number_of_trials < 1:
+        if isinstance(number_of_trials, bool) or not isinstance(number_of_trials, Integral) or number_of_trials < 1:
             raise JaxscoreError(f"number_of_trials is {number_of_trials!r}", "Give a whole number of 1 or more.")
         if self._task not in (None, self.Task.passive):
             return self._behave(stimuli)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from jaxscore.models import LanguageModel, StaticModel, load_model
 from jaxscore.options import choose_layers
 from jaxscore.progress import Reporter
 from jaxscore.subjects.hook_handle import HookHandle, hooked
+from jaxscore.subjects.resident import resident
 from jaxscore.subjects.stimulus_set import StimulusSet, Streams, name_of
 
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ class ActivationsExtractor:
     ) -> None:
         if options and not isinstance(model, str | Path):
             raise JaxscoreError(f"{', '.join(options)}: the model is loaded already", "Give them to load_model.")
-        self.model = load_model(model, **options) if isinstance(model, str | Path) else model
-        if not isinstance(self.model, LanguageModel | StaticModel):
+        model = load_model(model, **options) if isinstance(model, str | Path) else model
+        if not isinstance(model, LanguageModel | StaticModel):
             raise JaxscoreError(f"{model!r} is no model", "Give a name, a folder, or what jaxscore.load_model gives.")
+        self.model = resident(model)
         self.identifier = identifier or self.model.name
         self.reading = reading
         self._keep = identifier is not False
@@ -169,7 +172,7 @@ class ActivationsExtractor:
         known = {name: i for i, name in enumerate(self.model.state_names)} | self.model.layer_aliases
         if asked is None:
             return {name: known[name] for name in self.model.layer_names}
-        items = asked.split(",") if isinstance(asked, str) else [str(item) for item in asked]
+        items = str(asked).split(",") if isinstance(asked, str | Integral) else [str(item) for item in asked]
         found = {}
         for item in map(str.strip, items or [""]):
             chosen = choose_layers(item, self.model.layer_names, self.model.layer_aliases)

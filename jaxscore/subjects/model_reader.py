@@ -19,6 +19,7 @@ from jaxscore.models import LanguageModel, StaticModel, load_model
 from jaxscore.options import choose_layers
 from jaxscore.progress import Reporter
 from jaxscore.subjects.digest import Digest
+from jaxscore.subjects.resident import resident
 
 if TYPE_CHECKING:
     from jaxscore.extract.passes import Extracted
@@ -53,11 +54,9 @@ class ModelReader:
     ) -> None:
         if isinstance(model, str | Path):
             model = load_model(model, untrained=untrained, seed=seed, dtype=dtype, offline=offline)
-        self.model = model
+        self.model = resident(model)
         self.name = model.name
         self._reporter = reporter or Reporter()
-        self._loaded: Transformer | None = None
-        self._has_head = False
 
     @property
     def last_layer(self) -> str:
@@ -105,7 +104,8 @@ class ModelReader:
         if head:
             check_head(model.arch)
         reads = read_for(model, Request(parts, names, [""] * len(parts), self._reading, "last"))
-        transformer = self._transformer(head)
+        with self._reporter.phase("load", model.weight_bytes() or None) as step:
+            transformer = model.transformer(step, head=head)
         layers = list(wanted.values()) + [model.arch.layers] * next_words
         windows = _few_shapes(reads.windows, len(parts), model.arch.positions) if model.arch.causal else reads.windows
         found = extract(transformer, windows, layers, surprisal=surprisal)
@@ -132,14 +132,6 @@ class ModelReader:
         """That of today's platform, which cuts where the tokenizer says; a tokenizer without a limit has a huge one."""
         longest = self.model.tokenizer.model_max_length
         return Reading("parts", window=longest if longest < self.model.arch.positions else None)
-
-    def _transformer(self, head: bool) -> Transformer:
-        """The weights, with the head once it was needed."""
-        if self._loaded is None or (head and not self._has_head):
-            self._loaded = None  # two copies need not fit
-            with self._reporter.phase("load", self.model.weight_bytes() or None) as step:
-                self._loaded, self._has_head = self.model.transformer(step, head=head), head
-        return self._loaded
 
     def _index(self, layer: str) -> int:
         """The number of one state."""

@@ -49,7 +49,12 @@ def name_of(frame: pd.DataFrame) -> str | None:
 
 
 def need_columns(frame: pd.DataFrame, *columns: str) -> None:
-    """Raise DataError for columns that a table lacks or has twice; says which it has."""
+    """Raise DataError for what is no table, or columns that it lacks or has twice; says which it has."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"The stimulus set is {type(frame).__name__}, expected a table with {', '.join(columns)}",
+            "Give a StimulusSet or a pandas.DataFrame.",
+        )
     known = list(map(str, frame.columns))
     for column in columns:
         if (count := known.count(column)) != 1:

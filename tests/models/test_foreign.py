@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,16 @@ def test_a_subject_that_cannot_be_recorded_from():
         read(Silent(None))
 
 
+def test_a_subject_that_always_records():
+    class Always:
+        def digest_text(self, text):
+            return {"neural": assembly(text), "behavior": assembly(text, counts(text)[:, 0], ("presentation",))}
+
+    np.testing.assert_array_equal(read(Always()).states["features"], counts(TEXTS))
+    bits = Foreign.of(Always()).read(replace(REQUEST, pooling=None), "fMRI")
+    np.testing.assert_array_equal(bits.states["surprisal"], counts(TEXTS)[:, :1])
+
+
 def test_stimulus_sets_are_looked_at():
     seen = []
 
@@ -212,6 +223,29 @@ def test_a_neuroid_twice_counts_once_unless_it_differs():
 
     assert read(answer(counts)).states["a"].shape == (5, 2)
     assert read(answer(lambda text: counts(text) + 1)).states["a"].shape == (5, 4)
+
+
+def test_neuroids_of_other_regions_are_left_out():
+    def answer(regions):
+        def digest(text):
+            found = assembly(text, np.concatenate([counts(text), -counts(text)], axis=1))
+            return {"neural": found.assign_coords(layer=("neuroid", list("aabb")), region=("neuroid", regions))}
+
+        return read(Subject(digest)).states
+
+    left = ["language_system_left_hemisphere.0"] * 2
+    assert list(answer(["language_system.0", "language_system.0", *left])) == ["a"]
+    assert list(answer(["language_system", "language_system.1", *left])) == ["a"]
+    assert list(answer(["language_system.0"] * 4)) == ["a", "b"]
+    assert list(answer(left * 2)) == ["a", "b"]  # names of its own
+
+
+def test_a_dict_of_assemblies():
+    found = read(lambda texts: {"a": assembly(texts).transpose(), "b": assembly(texts, stimulus=texts)}).states
+    np.testing.assert_array_equal(found["a"], counts(TEXTS))
+    np.testing.assert_array_equal(found["b"], counts(TEXTS))
+    with pytest.raises(ModelError, match="gave other presentations, or in another order: the stimulus of number 0"):
+        read(lambda texts: {"b": assembly(texts, stimulus=texts[::-1])})
 
 
 def test_an_object_with_both_digests():

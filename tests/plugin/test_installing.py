@@ -37,6 +37,7 @@ def _tree(package: Path) -> dict[str, bytes]:
 def test_install_and_uninstall(package, capsys, tmp_path):
     before = _tree(package)
     (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text("{}", encoding="utf-8")
     assert main(["install", "--python", sys.executable, "--model", "mine=own"]) == 0
     out = capsys.readouterr().out
     for kind in ("models", "metrics"):
@@ -67,6 +68,8 @@ def test_install_and_uninstall(package, capsys, tmp_path):
         (["install", "--python", sys.executable, "--model", "gpt2=x"], "has a model called 'gpt2'"),
         (["install", "--python", sys.executable, "--model", "a'b=x"], "no name for a model"),
         (["install", "--python", sys.executable, "--model", "x"], "is not NAME=PATH"),
+        (["install", "--python", sys.executable, "--model", "x=./nowhere"], "no checkpoint in ./nowhere"),
+        (["install", "--python", sys.executable, "--model", "x=site"], "no checkpoint in site"),
         (["check"], "the plugin is not installed"),
     ],
 )
@@ -76,6 +79,26 @@ def test_wrong_calls_change_nothing(package, capsys, monkeypatch, arguments, mes
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
     assert _tree(package) == before
+
+
+def test_paths_of_models_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "it's").mkdir()
+    (tmp_path / "it's" / "config.json").write_text("{}", encoding="utf-8")
+    found = installing.parse_models(["a=~/it's", "b=it's", "c=word2vec:v.txt@exact", "d=openai-community/gpt2@main"])
+    vectors = f"word2vec:{tmp_path / 'v.txt'}@exact"
+    checkpoint = str(tmp_path / "it's")
+    assert found == {"a": checkpoint, "b": checkpoint, "c": vectors, "d": "openai-community/gpt2@main"}
+    compile(installing.registrations(found)["models"], "models", "exec")
+
+
+def test_a_note_that_is_none(package):
+    installing.install(package, "python", {})
+    (package / "models" / "jaxscore" / installing.NOTE).write_text("[]", encoding="utf-8")
+    with pytest.raises(JaxscoreError, match="not written by jaxscore"):
+        installing.uninstall(package)
+    with pytest.raises(JaxscoreError, match="not installed"):
+        installing.installed_python()
 
 
 def test_a_folder_of_somebody_else_stays(package):

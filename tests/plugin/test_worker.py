@@ -21,6 +21,7 @@ from jaxscore.metrics.rdm import rdm_similarity
 from jaxscore.plugin import client as client_module
 from jaxscore.plugin.client import Client, client
 from jaxscore.plugin.remote import RemoteReader
+from jaxscore.plugin.wire import pack_error
 from jaxscore.subjects.artificial import ArtificialSubject
 from jaxscore.subjects.model_reader import ModelReader
 
@@ -54,6 +55,20 @@ def test_regression_is_that_of_scikit_learn(worker, features, solver):
     assert found.shape == (3, 6)
     np.testing.assert_allclose(found[:, :5], np.array(expected)[:, :5], rtol=0, atol=1e-9)
     assert (found[:, 5] == 0).all()
+
+
+@pytest.mark.parametrize("solver", ["linear", "ridge"])
+def test_weights_are_those_of_scikit_learn(worker, solver):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 4)).astype(np.float32), rng.normal(size=(40, 3))
+    folds = _folds(40)
+    found = worker.ask("regress", {"X": X, "Y": Y}, folds=_lists(folds), solver=solver, weights=True)[1]
+    model = LinearRegression() if solver == "linear" else RidgeCV(alphas=np.logspace(-3, 3, 7))
+    X = X.astype(np.float64)
+    for split, (train, _) in enumerate(folds):
+        model.fit(X[train], Y[train])
+        np.testing.assert_allclose(found["coef"][split], model.coef_.T, rtol=0, atol=1e-9)  # [feature, neuroid]
+        np.testing.assert_allclose(found["intercept"][split], model.intercept_, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("measure", "own"), [("rdm", rdm_similarity), ("cka", linear_cka)])
@@ -91,6 +106,11 @@ def test_checkpoint_by_relative_path_and_two_models_in_turn(worker, tmp_path, mo
     np.testing.assert_array_equal(a, again)
 
 
+def test_a_folder_called_as_a_model_is_none_without_a_checkpoint(worker, tmp_path):
+    (tmp_path / "mini").mkdir()
+    assert RemoteReader("mini", worker=worker).name == "mini"
+
+
 def test_subject_over_the_worker(worker):
     subject = ArtificialSubject(RemoteReader("mini", worker=worker))
     subject.start_neural_recording("language_system", "fMRI")
@@ -123,6 +143,11 @@ def test_defects_say_so_and_leave_a_traceback(worker, capfd):
         time.sleep(0.05)
         said += capfd.readouterr().err
     assert "Traceback" in said
+
+
+def test_what_is_not_installed_is_no_defect():
+    packed = pack_error(ModuleNotFoundError("No module named 'jax'"))
+    assert "-m pip install jaxscore==" in packed["hint"]
 
 
 def test_nothing_is_pickled(worker):
@@ -208,6 +233,11 @@ def test_an_interrupted_question_does_not_answer_the_next(worker, monkeypatch):
     [
         ("echo 'No module named jaxscore' >&2; exit 1", r"has no jaxscore[\s\S]*-m pip install jaxscore=="),
         ("echo 'Illegal instruction' >&2; exit 3", r"did not start[\s\S]*exit code 3[\s\S]*Illegal instruction"),
+        (
+            "echo No module named \\'jax\\' >&2; exit 1",
+            r"has no jax, so no whole jaxscore[\s\S]*-m pip install jaxscore==",
+        ),
+        ("echo Welcome; cat >/dev/null", r"says 'Welcome', expected the answer of a worker"),
         ('echo \'{"version": "9.9"}\'; cat >/dev/null', r"has jaxscore 9\.9, this environment has"),
     ],
 )
@@ -239,6 +269,12 @@ def test_the_environment_here_does_not_leak(tmp_path, monkeypatch):
     worker.close()
 
 
+def test_packages_of_the_user_stay_hidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONNOUSERSITE", "1")
+    with pytest.raises(JaxscoreError, match="-s -E -P -m"):
+        Client(_python(tmp_path / "a python", 'echo "$@" >&2; exit 3')).ask("versions")
+
+
 def test_it_ends_with_its_parent(tmp_path):
     code = f"""
 import os, sys
@@ -257,6 +293,30 @@ if sys.argv[1] == "killed":
             time.sleep(0.1)
         assert not _lives(int(process)), how
         assert not Path(folder).exists(), how
+
+
+def test_a_fork_leaves_the_worker_to_its_parent():
+    """The child reads with a worker of its own, and its end ends neither the parent's worker nor its files."""
+    code = f"""
+import os, sys
+from jaxscore.plugin.client import Client
+from jaxscore.plugin.remote import RemoteReader
+from jaxscore.plugin.wire import pack_error
+worker = Client({sys.executable!r})
+reader = RemoteReader("mini", worker=worker)
+before = worker._process.pid
+child = os.fork()
+found = reader.digest(["one", "two"], [reader.last_layer]).contexts
+assert (worker._process.pid == before) == (child != 0)
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert worker._folder.exists()
+    reader.check([reader.last_layer])
+    assert worker._process.pid == before
+print(found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "['one', 'one two']\n" * 2, done.stdout + done.stderr
 
 
 def _lives(process: int) -> bool:

@@ -231,6 +231,8 @@ NAN = np.where(np.arange(N)[:, None] == 3, np.nan, X)
         (lambda m: m.fit(X[None], Y), ValueError, "array with dim 3"),
         (lambda m: m.fit(X, Y[None]), ValueError, "array with dim 3"),
         (lambda m: m.fit(X, None), ValueError, "requires y to be passed"),
+        (lambda m: m.fit(X, Y.astype(str)), ValueError, "y is of type <U.*, expected numbers"),
+        (lambda m: m.fit(X, np.arange(N).astype("M8[s]")), ValueError, "y is of type datetime64"),
         (lambda m: m.fit(X[:1], Y[:1]), ValueError, "minimum of 2 is required"),
         (lambda m: m.fit(FRAME.assign(unit0="a"), Y), ValueError, "could not convert string to float"),
         (lambda m: m.fit(X, Y).predict(X[:, :4]), ValueError, "X has 4 features, but .* is expecting 12"),

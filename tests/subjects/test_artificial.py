@@ -162,6 +162,8 @@ LAYER = {TARGET.language_system: "transformer.h.9"}
 WRONG = {
     "nothing started": (lambda reader: subject(reader).digest_text("a"), "Call start_neural_recording"),
     "unknown target": (recording("language_sistem"), "Did you mean 'language_system'"),
+    "a list of targets": (recording(["language_system"]), "Unknown recording target ['language_system']"),
+    "a layer for a mapping": (recording(mapping="transformer.h.1"), "region_layer_mapping is 'transformer.h.1'"),
     "no target": (recording(None), "Unknown recording target None"),
     "target without layers": (recording(mapping={LEFT: "transformer.h.1"}), "no layer for 'language_system'"),
     "empty mapping": (recording(mapping={}), "it has nothing"),

@@ -12,8 +12,7 @@ from conftest import sentences
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from jaxscore.errors import JaxscoreError
-from jaxscore.subjects import ActivationsExtractor, BrainModel, StimulusSet
-from jaxscore.subjects.extractor import Subsample
+from jaxscore.subjects import ActivationsExtractor, BrainModel, StimulusSet, Subsample
 
 
 @pytest.fixture
@@ -31,6 +30,14 @@ def test_a_call_gives_all_layers_or_those_recorded(model):
     assert model(stimuli(), layers="drop", average_sentence=False).sizes["presentation"] > 4
     model.start_recording("language_system")
     xr.testing.assert_identical(model(stimuli=stimuli()), whole[:, 32:])
+
+
+def test_a_name_for_the_stimuli_a_number_for_a_layer_and_numbers_of_numpy(model):
+    found = model(stimuli=stimuli(), layers=1, stimuli_identifier="mine")
+    assert found.attrs["stimuli"] == "mine"
+    assert set(found["layer"].values) == {"encoder.h.0"}
+    model.start_recording("language_system", np.array([[0, 100], [100, 200]]))
+    assert model.look_at(stimuli(), np.int64(2)).shape == (4, 16, 2)
 
 
 def test_looking_gives_the_layers_of_the_region(tiny):
@@ -162,6 +169,7 @@ WRONG = {
     "task on nothing": (behaving("next_word", [""]), "Stimulus 1 is empty"),
     "map": (lambda m: BrainModel(m.extractor, {"a": "encoder.h.9"}), "No layer 'encoder.h.9'"),
     "empty map": (lambda m: BrainModel(m.extractor, {}), "region_layer_map is empty"),
+    "no map": (lambda m: BrainModel(m.extractor, "encoder.h.0"), "region_layer_map is 'encoder.h.0': no mapping"),
     "two identifiers": (lambda m: BrainModel(m.extractor, identifier="x"), "identifier: the extractor has its own"),
     "word vectors": (lambda m: BrainModel("sentence-length").start_task("next_word"), "predicts nothing"),
 }

@@ -113,6 +113,7 @@ def ragged(stimuli, average_sentence):
 
 
 WRONG = {
+    "texts": (lambda: listen_to(lengths, ["A text."]), "set is list, expected a table with stimulus_id, story"),
     "duplicates": (lambda: listen_to(lengths, passages().replace("s4", "s2"), "passage_id"), "1 stimulus_id .*: s2"),
     "duplicate words": (lambda: read_words(lengths, words().assign(stimulus_id=7)), "1 stimulus_id .*: 7"),
     "column": (lambda: listen_to(lengths, passages(), "passage"), "no column 'passage'.*Did you mean 'passage_id'"),
