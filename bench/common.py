@@ -46,7 +46,8 @@ def write(rows: list[dict], path: Path | None) -> None:
     """Print rows {name, value, unit, peer} as a table; with a path, write them there with machine and commit."""
     for row in rows:
         peer = f"  against {row['peer']}" if row.get("peer") else ""
-        print(f"{row['name']:<28}{row['value']:>12.3f} {row['unit']}{peer}")
+        value = f"{row['value']:.3f}" if abs(row["value"]) >= 1e-3 or not row["value"] else f"{row['value']:.1e}"
+        print(f"{row['name']:<32}{value:>12} {row['unit']}{peer}")
     if path:
         about = {"machine": machine(), "commit": commit()}
         path.parent.mkdir(parents=True, exist_ok=True)
