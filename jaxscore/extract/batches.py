@@ -13,7 +13,7 @@ from jaxscore.models.layout import Layout, lay_out
 QUANTUM = 8
 """Lengths of texts are rounded up to a multiple of this."""
 SIZE_QUANTUM = 64
-"""Numbers of tokens are rounded up to a multiple of this."""
+"""Numbers of tokens are rounded up to a multiple of this, small ones (up to twice this) to one of a quarter of it."""
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 """(token, slot, weight) of every entry of a pooling."""
@@ -123,18 +123,24 @@ def plan(
         parts = [members[first::count] for first in range(count)]
         parts += [members[:0]] * (-count % devices)
 
-        def most_of(values: np.ndarray, quantum: int, parts: list[np.ndarray] = parts) -> int:
-            return max(-(-int(values[part].sum()) // quantum) * quantum for part in parts)
+        def most_of(values: np.ndarray, parts: list[np.ndarray] = parts) -> int:
+            return max(int(values[part].sum()) for part in parts)
 
         shape = (
-            most_of(lengths, SIZE_QUANTUM),
+            _size(most_of(lengths)),
             max(map(len, parts)),
             length,
-            most_of(slots, QUANTUM),
-            most_of(entries, SIZE_QUANTUM),
+            -(-most_of(slots) // QUANTUM) * QUANTUM,
+            _size(most_of(entries)),
         )
         batches += [Batch(tuple(map(int, part)), *shape) for part in parts]
     return batches
+
+
+def _size(number: int) -> int:
+    """The number of tokens of a compiled shape that holds so many."""
+    quantum = SIZE_QUANTUM if number > 2 * SIZE_QUANTUM else SIZE_QUANTUM // 4
+    return -(-number // quantum) * quantum
 
 
 def _entries(window: Window, pooling: str) -> int:

@@ -57,7 +57,9 @@ class Transformer(nnx.Module):
         """
         params = jax.tree.leaves(self.params, is_leaf=_is_param)
         for (path, value), param in zip(by_path(self.values), params, strict=True):
-            param.set_value(jax.device_put(value, where(path, value.shape)))
+            sharding = where(path, value.shape)
+            if sharding is None or getattr(value, "sharding", None) != sharding:
+                param.set_value(jax.device_put(value, sharding))
         return self.values
 
     @property

@@ -301,4 +301,7 @@ def test_batches_hold_every_window_once(lengths, tokens, compilation, batch_size
         assert max((lengths[i] for i in batch.windows), default=0) <= batch.length <= 64
         assert sum(counts[i] for i in batch.windows) <= min(batch.slots, batch.entries)
     for shape in {batch.shape for batch in batches}:
-        assert sum(batch.shape == shape for batch in batches) % devices == 0
+        alike = [batch for batch in batches if batch.shape == shape]
+        assert len(alike) % devices == 0
+        fullest = max(sum(lengths[i] for i in batch.windows) for batch in alike)
+        assert shape[0] - fullest < (16 if fullest <= 128 else 64)
