@@ -160,7 +160,9 @@ def save_result(paths: Paths, record: dict[str, Any], arrays: xr.Dataset, layers
         TemporaryStoreError: if that may pass, or if others do not cease to write the same result.
     """
     start = time.perf_counter()
-    encoding = {name: {"zlib": True, "complevel": 1} for name, v in arrays.data_vars.items() if v.dtype.kind == "f"}
+    # correlations are noise to a compressor, which takes as long as all else here; what is missing shrinks at once
+    packed = {"zlib": True, "complevel": 1, "shuffle": True}
+    encoding = {name: packed for name, v in arrays.data_vars.items() if v.ndim and v.isnull().mean() > 0.5}
     # built in memory: the HDF5 library can crash the process after a write that the disk refused
     files = {".nc": bytes(arrays.to_netcdf(engine="h5netcdf", encoding=encoding)), ".png": _drawn(layers)}
     hashes = {f"{_name(paths)}{end}": hashlib.sha256(content).hexdigest() for end, content in files.items()}
