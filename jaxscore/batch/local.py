@@ -52,11 +52,8 @@ def run_tasks(
             found = [ready.outcomes.get(job.key, Outcome(job, "waiting")) for job in ready.task.jobs]
             outcomes += found
             tell(ready.task, found)
-            gc.collect()  # figures and tokenizers hold themselves in cycles, and memory with them
     finally:
-        desk.closed = True
-        for lease in list(desk.leases):  # of a task that was being prepared
-            lease.release()
+        desk.close()
     told = {outcome.job.key for outcome in outcomes}
     return outcomes + [Outcome(job, "waiting") for task in tasks for job in task.jobs if job.key not in told]
 
@@ -84,6 +81,7 @@ def _begin(desk: Desk, task: Task) -> Future[Ready]:
 
     def work() -> None:
         try:
+            gc.collect()  # figures and tokenizers of the last task hold themselves in cycles, and memory with them
             ready = desk.prepare(task)
             if desk.closed:  # nobody waits for it any more
                 ready.stack.close()

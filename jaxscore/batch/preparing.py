@@ -9,6 +9,7 @@ import traceback
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from jaxscore.batch.notes import Lease, Notes
@@ -39,6 +40,8 @@ SHARE = 0.4
 """Share of the free memory that the weights of the next checkpoint may take while the present one computes."""
 KEPT = 3
 """Tokenizers whose windows are kept, beside the newest."""
+PATIENCE = 5.0
+"""Seconds that whoever stops waits for a place that takes long to write."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,18 @@ class Desk:
         self.notes = Notes(self.place, settings.owner)
         self._opened: dict[tuple[str, Options], tuple[Opened, Signature] | Exception] = {}
         self._unions: dict[str, Union] = {}  # of the last tokenizers
-        self.leases: list[Lease] = []
+        self._leases: list[Lease] = []
+        self._writing = RLock()  # of notes and leases, by the thread that prepares and the one that computes
         self.closed = False
+
+    def close(self) -> None:
+        """Note and take nothing more, wait for what is being written, and give back the leases that are left."""
+        came = self._writing.acquire(timeout=PATIENCE)
+        self.closed = True
+        if came:
+            self._writing.release()
+        for lease in list(self._leases):  # of a task that was being prepared
+            lease.release()
 
     def settled(self, task: Task) -> dict[str, Outcome]:
         """Outcomes of jobs that need no computing: done, or failed for good; and what is damaged, as "waiting"."""
@@ -152,12 +165,11 @@ class Desk:
         ready.outcomes = {key: outcome for key, outcome in before.items() if key not in damaged}
         if len(ready.outcomes) == len(task.jobs):
             return
-        lease = self.notes.claim(task)
+        lease = self._claim(task)
         if lease is None:
             for job in task.jobs:
                 ready.outcomes.setdefault(job.key, Outcome(job, "running", message="another process is at it"))
             return
-        self.leases.append(lease)
         ready.stack.callback(self._release, lease)
         own = model_signature(task)  # before the files are read
         ready.model = model = self._model(ready)
@@ -186,9 +198,16 @@ class Desk:
         noted, now = self.notes.recorded(work.job) or (None, None)
         return noted is not None and noted.record == f"{work.paths.stem}.json" and now.record is None
 
+    def _claim(self, task: Task) -> Lease | None:
+        with self._writing:
+            lease = None if self.closed else self.notes.claim(task)
+            if lease:
+                self._leases.append(lease)
+            return lease
+
     def _release(self, lease: Lease) -> None:
         lease.release()
-        self.leases.remove(lease)
+        self._leases.remove(lease)
 
     def _model(self, ready: Ready) -> LanguageModel | StaticModel:
         task, settings = ready.task, self.settings
@@ -262,15 +281,18 @@ class Desk:
         """What went wrong, remembered: final, or to be tried again by the next run."""
         message, hint = explained(error)
         state = "temporary" if passing(error) else "failed"
-        with suppress(Exception):  # where the place is at fault itself
-            self.notes.fail(job, state, message, hint)
+        with suppress(Exception), self._writing:  # where the place is at fault itself
+            if not self.closed:
+                self.notes.fail(job, state, message, hint)
         return Outcome(job, state, message=message, hint=hint)
 
     def finished(self, work: Work, *, resumed: bool = False) -> Outcome:
         """A result that is there whole, remembered."""
         name = f"{work.paths.stem}.json"
         content = self.place.read(name)
-        self.notes.finish(work.job, name, hashlib.sha256(content).hexdigest(), work.local)
+        with self._writing:
+            if not self.closed:
+                self.notes.finish(work.job, name, hashlib.sha256(content).hexdigest(), work.local)
         return done(work.job, json.loads(content), str(work.paths.record), resumed=resumed, notes=work.notes)
 
 

@@ -27,6 +27,7 @@ def case(name: str, folder: Path) -> dict:
     folder.mkdir(exist_ok=True)
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+    environment.pop("OMP_NUM_THREADS", None)  # Ray would offer as few processors
     done = subprocess.run(
         [sys.executable, HERE / "ray_cases.py", name, folder],
         capture_output=True, text=True, timeout=180, cwd=folder, env=environment, start_new_session=True,

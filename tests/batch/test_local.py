@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from conftest import toml, write_gpt2
 import jaxscore
 from jaxscore.batch.local import run_tasks
 from jaxscore.batch.plan import make_plan
+from jaxscore.batch.preparing import Desk
 from jaxscore.batch.tasks import Settings
 from jaxscore.store.places import open_place
 
@@ -185,3 +187,26 @@ def test_nothing_is_left_behind(checkpoints, study, tmp_path):
     assert sorted(Path(name).suffix for name in names) == sorted([".json", ".nc", ".png"] * 3 + [".json"] * 3)
     assert all(name.endswith(".done.json") for name in names if name.startswith(".jobs/"))
     assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_stop_waits_for_a_lease_that_is_being_written(tmp_path, monkeypatch):
+    (task,) = make_plan(["mini"], [EMBEDDED], {}, str(tmp_path / "out")).tasks
+    desk, writing, written = Desk(settings(tmp_path / "out")), Event(), Event()
+    create = type(desk.place).create
+
+    def slow(*arguments) -> bool:
+        writing.set()
+        assert written.wait(60)
+        return create(*arguments)
+
+    monkeypatch.setattr(type(desk.place), "create", slow)
+    preparing = Thread(target=desk.prepare, args=[task])
+    preparing.start()
+    assert writing.wait(60)
+    Timer(0.2, written.set).start()
+    desk.close()
+    assert written.is_set()
+    assert not list((tmp_path / "out").rglob("*.lease.json"))
+    preparing.join()
+    assert desk.prepare(task).outcomes[task.jobs[0].key].state == "running", "nothing is taken after that"
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
