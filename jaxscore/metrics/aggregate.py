@@ -137,7 +137,8 @@ def _spread(values: Float[np.ndarray, "*layer subject"]) -> Float[np.ndarray, "*
 
 def median_present(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
     """Median over an axis that skips NaN; NaN where nothing is left."""
-    median = np.nanmedian if np.isnan(values).any() else np.median  # the former goes row by row
+    whole = values.size and not np.isnan(values).any()
+    median = np.median if whole else np.nanmedian  # which goes row by row
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN|Mean of empty", RuntimeWarning)
         return median(values, axis)
